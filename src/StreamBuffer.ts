@@ -1,0 +1,120 @@
+/**
+ * Collects text up to a limit.
+ *
+ * A buffer is a `Ref`: safe under concurrent fibers, O(1) for each append, and an append that does not fit changes
+ * nothing and fails with a typed error that says by how much.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Ref from "effect/Ref"
+import * as TextRope from "./internal/textRope.ts"
+import * as StreamError from "./StreamError.ts"
+
+/**
+ * Text that is collected up to `maxSize` UTF-16 code units.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamBuffer {
+  readonly maxSize: number
+  /** Adds a chunk, or fails with `BufferOverflow` and changes nothing. O(1). */
+  readonly append: (chunk: string) => Effect.Effect<void, StreamError.StreamErrorOf<"BufferOverflow">>
+  /** All text so far. Reading it costs O(length). */
+  readonly content: Effect.Effect<string>
+  /** UTF-16 code units so far. O(1). */
+  readonly length: Effect.Effect<number>
+  /** Appended chunks so far. O(1). */
+  readonly chunkCount: Effect.Effect<number>
+  readonly clear: Effect.Effect<void>
+  /** @internal */
+  readonly ref: Ref.Ref<State>
+}
+
+/**
+ * What a buffer holds at one moment. `reserved` is what the handler keeps elsewhere on this buffer's account.
+ *
+ * @internal
+ */
+export interface State {
+  readonly text: TextRope.TextRope
+  readonly length: number
+  readonly chunkCount: number
+  readonly reserved: number
+}
+
+/** @internal */
+export const emptyState: State = { text: TextRope.empty, length: 0, chunkCount: 0, reserved: 0 }
+
+/**
+ * Makes an empty buffer.
+ *
+ * **Details**
+ *
+ * `maxSize` is in UTF-16 code units, 100,000 by default; a text of exactly `maxSize` fits. A `maxSize` that is negative
+ * or not a number throws a `RangeError`.
+ *
+ * **Example** (Collecting text up to a limit)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { StreamBuffer } from "effect-llm-streaming"
+ *
+ * const program = Effect.gen(function* () {
+ *   const buffer = yield* StreamBuffer.make({ maxSize: 10 })
+ *   yield* buffer.append("12345")
+ *   const error = yield* Effect.flip(buffer.append("67890extra"))
+ *   return [error.reason, yield* buffer.content] as const
+ * })
+ * Effect.runSync(program) // => [{ _tag: "BufferOverflow", limit: 10, size: 15 }, "12345"]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options?: { readonly maxSize?: number | undefined }): Effect.Effect<StreamBuffer> => {
+  const maxSize = checkMaxSize("maxSize", options?.maxSize ?? 100_000)
+  return Effect.sync(() => makeUnsafe(maxSize))
+}
+
+/** @internal */
+export const makeUnsafe = (maxSize: number): StreamBuffer => {
+  const ref = Ref.makeUnsafe(emptyState)
+  return {
+    maxSize,
+    append: (chunk) =>
+      Effect.flatMap(
+        Ref.modify(ref, (state): [StreamError.StreamErrorOf<"BufferOverflow"> | undefined, State] => {
+          const size = state.length + state.reserved + chunk.length
+          return size > maxSize
+            ? [overflow(maxSize, size), state]
+            : [
+                undefined,
+                {
+                  text: TextRope.append(state.text, chunk),
+                  length: state.length + chunk.length,
+                  chunkCount: state.chunkCount + 1,
+                  reserved: state.reserved
+                }
+              ]
+        }),
+        (error) => (error === undefined ? Effect.void : Effect.fail(error))
+      ),
+    content: Effect.map(Ref.get(ref), (state) => TextRope.toString(state.text)),
+    length: Effect.map(Ref.get(ref), (state) => state.length),
+    chunkCount: Effect.map(Ref.get(ref), (state) => state.chunkCount),
+    clear: Ref.set(ref, emptyState),
+    ref
+  }
+}
+
+/** @internal */
+export const overflow = (limit: number, size: number): StreamError.StreamErrorOf<"BufferOverflow"> =>
+  StreamError.make({ _tag: "BufferOverflow", limit, size })
+
+/** @internal */
+export const checkMaxSize = (option: string, value: number): number => {
+  if (value >= 0) return value
+  throw new RangeError(`${option} must be a number of UTF-16 code units, 0 or more, got ${value}`)
+}

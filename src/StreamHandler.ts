@@ -1,0 +1,566 @@
+/**
+ * Closes a pipeline: buffers, counts, notifies, and gives the events back one by one (pull) or runs them to a result
+ * (push).
+ *
+ * 1. What the handler keeps is bounded: an event that would pass the limit is not delivered, and the stream fails with
+ *    `BufferOverflow` behind the events before it.
+ * 2. A stream ends with `End`, with an in-band `Error` or with a failure. One that just stops fails with `Truncated`.
+ * 3. Whatever happens, what had arrived is not lost: it is in `StreamError.partial`, in `runExit`'s result, and given to
+ *    `onExit` exactly once.
+ *
+ * @since 0.1.0
+ */
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Pull from "effect/Pull"
+import * as Ref from "effect/Ref"
+import * as Scope from "effect/Scope"
+import * as Sink from "effect/Sink"
+import * as Stream from "effect/Stream"
+import { sizeOf } from "./internal/sizeOf.ts"
+import * as TextRope from "./internal/textRope.ts"
+import * as StreamBuffer from "./StreamBuffer.ts"
+import * as StreamCallbacks from "./StreamCallbacks.ts"
+import * as StreamConfig from "./StreamConfig.ts"
+import * as StreamError from "./StreamError.ts"
+import * as StreamEvent from "./StreamEvent.ts"
+import type * as StreamResult from "./StreamResult.ts"
+import * as StreamStats from "./StreamStats.ts"
+import * as TokenCounter from "./TokenCounter.ts"
+
+// -----------------------------------------------------------------------------
+// options
+// -----------------------------------------------------------------------------
+
+/**
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /**
+   * UTF-16 code units that are kept: answer, reasoning, refusal, tool calls and metadata together. 16 Mi unless
+   * `StreamConfig` says otherwise; a negative number throws a `RangeError`.
+   */
+  readonly maxBufferSize?: number | undefined
+  /**
+   * Whether anything is kept. With `false`, `content` and the texts of the result are `""`, its lists are empty, and
+   * memory stays flat. `true` by default.
+   */
+  readonly bufferContent?: boolean | undefined
+}
+
+/**
+ * The failures that a handler adds to those of its stream.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type HandlerError = StreamError.StreamErrorOf<"BufferOverflow" | "Truncated">
+
+// -----------------------------------------------------------------------------
+// one stream
+// -----------------------------------------------------------------------------
+
+type Events = Arr.NonEmptyReadonlyArray<StreamEvent.StreamEvent>
+
+/** What became of events that arrived together. */
+interface Taken {
+  /** Events that fit; those behind an overflow or behind a terminal event are not looked at. */
+  readonly count: number
+  readonly overflow?: StreamError.StreamErrorOf<"BufferOverflow"> | undefined
+  readonly terminal?: StreamEvent.End | StreamEvent.Error | undefined
+}
+
+/** The state of one run: what has arrived, what is measured, who is told. */
+class Session {
+  readonly buffer: StreamBuffer.StreamBuffer
+  private readonly clock: Clock.Clock
+  private readonly bufferContent: boolean
+  private readonly recorder: StreamStats.Recorder
+  private reasoning = TextRope.empty
+  private refusal = TextRope.empty
+  private readonly toolCalls: Array<StreamResult.ToolCall> = []
+  private readonly toolResults: Array<StreamResult.ToolResult> = []
+  private readonly metadata: Array<StreamResult.MetadataEntry> = []
+  private usage: StreamResult.Usage | undefined
+  private finishReason: StreamResult.FinishReason = "unknown"
+  private providerFinishReason: string | undefined
+  private lastStats: StreamResult.Stats | undefined
+
+  constructor(
+    clock: Clock.Clock,
+    tokenCounter: TokenCounter.TokenCounter,
+    buffer: StreamBuffer.StreamBuffer,
+    bufferContent: boolean
+  ) {
+    this.clock = clock
+    this.buffer = buffer
+    this.bufferContent = bufferContent
+    this.recorder = new StreamStats.Recorder(tokenCounter, clock.monotonicTimeNanosUnsafe())
+  }
+
+  /**
+   * Takes events that arrived together. Reads and writes the buffer's `Ref` once, in one synchronous step: as atomic as
+   * `Ref.modify`, without its two operations of the fiber.
+   */
+  take(events: Events): Taken {
+    this.recorder.delivery(this.clock.monotonicTimeNanosUnsafe())
+    const { ref } = this.buffer.ref
+    const limit = this.buffer.maxSize
+    let { chunkCount, length, reserved, text } = ref.current
+    let taken: Taken | undefined
+    for (let i = 0; i < events.length && taken === undefined; i++) {
+      const event = events[i]!
+      if (this.bufferContent) {
+        const size = length + reserved + sizeOfEvent(event, limit)
+        if (size > limit) {
+          taken = { count: i, overflow: StreamBuffer.overflow(limit, size) }
+          break
+        }
+        if (event._tag === "Delta") {
+          text = TextRope.append(text, event.delta)
+          length += event.delta.length
+          if (event.delta.length > 0) chunkCount++
+        } else {
+          reserved = size - length
+          this.keep(event)
+        }
+      }
+      this.recorder.event(event)
+      if (event._tag === "Metadata") {
+        this.note(event)
+      } else if (StreamEvent.isTerminal(event)) {
+        this.close(event._tag === "End" ? "completed" : "failed")
+        const finishReason = event._tag === "End" ? event.finishReason : "error"
+        if (finishReason !== "unknown") this.finishReason = finishReason
+        taken = { count: i + 1, terminal: event }
+      }
+    }
+    ref.current = { text, length, chunkCount, reserved }
+    return taken ?? { count: events.length }
+  }
+
+  private keep(event: StreamEvent.StreamEvent): void {
+    switch (event._tag) {
+      case "Reasoning":
+        this.reasoning = TextRope.append(this.reasoning, event.delta)
+        return
+      case "Refusal":
+        this.refusal = TextRope.append(this.refusal, event.delta)
+        return
+      case "ToolCall":
+        this.toolCalls.push({
+          id: event.id,
+          name: event.name,
+          argumentsText: event.argumentsText,
+          input: event.input
+        })
+        return
+      case "ToolResult":
+        this.toolResults.push({ id: event.id, name: event.name, output: event.output, isError: event.isError })
+        return
+      case "Metadata":
+        this.metadata.push({ kind: event.kind, metadata: event.metadata })
+    }
+  }
+
+  private note(event: StreamEvent.Metadata): void {
+    if (event.usage !== undefined) {
+      this.usage = {
+        inputTokens: mergeDefined(this.usage?.inputTokens, event.usage.inputTokens),
+        outputTokens: mergeDefined(this.usage?.outputTokens, event.usage.outputTokens)
+      }
+    }
+    this.finishReason = event.finishReason ?? this.finishReason
+    this.providerFinishReason = event.providerFinishReason ?? this.providerFinishReason
+  }
+
+  /** Fixes the figures; the first outcome stays. */
+  close(outcome: StreamResult.Outcome): StreamResult.Stats {
+    return (this.lastStats ??= this.recorder.snapshot(outcome, this.clock.monotonicTimeNanosUnsafe()))
+  }
+
+  get isOver(): boolean {
+    return this.lastStats !== undefined
+  }
+
+  stats(): StreamResult.Stats {
+    return this.lastStats ?? this.recorder.snapshot("running", this.clock.monotonicTimeNanosUnsafe())
+  }
+
+  content(): string {
+    return TextRope.toString(Ref.getUnsafe(this.buffer.ref).text)
+  }
+
+  result(): StreamResult.StreamResult {
+    return {
+      text: this.content(),
+      reasoning: TextRope.toString(this.reasoning),
+      refusal: TextRope.toString(this.refusal),
+      toolCalls: this.toolCalls.slice(),
+      toolResults: this.toolResults.slice(),
+      finishReason: this.finishReason,
+      providerFinishReason: this.providerFinishReason,
+      usage: this.usage,
+      metadata: this.metadata.slice(),
+      stats: this.stats()
+    }
+  }
+}
+
+const truncated = (): StreamError.StreamErrorOf<"Truncated"> =>
+  StreamError.make({ _tag: "Truncated", expected: "its End event" })
+
+const mergeDefined = <A extends object>(before: A | undefined, after: A): A => {
+  const merged = { ...before } as A
+  for (const key of Object.keys(after) as Array<keyof A>) {
+    if (after[key] !== undefined) merged[key] = after[key]
+  }
+  return merged
+}
+
+/** UTF-16 code units that keeping an event takes. */
+const sizeOfEvent = (event: StreamEvent.StreamEvent, limit: number): number => {
+  switch (event._tag) {
+    case "Delta":
+    case "Reasoning":
+    case "Refusal":
+      return event.delta.length
+    case "ToolCall":
+      return event.argumentsText.length + sizeOf(event.input, limit)
+    case "ToolResult":
+      return sizeOf(event.output, limit)
+    case "Metadata":
+      return sizeOf(event.metadata, limit)
+    default:
+      return 0
+  }
+}
+
+const open = (options: Options | undefined, buffer?: StreamBuffer.StreamBuffer): Effect.Effect<Session> =>
+  Effect.withFiber((fiber) =>
+    Effect.succeed(
+      new Session(
+        fiber.getRef(Clock.Clock),
+        fiber.getRef(TokenCounter.TokenCounter),
+        buffer ??
+          StreamBuffer.makeUnsafe(options?.maxBufferSize ?? fiber.getRef(StreamConfig.StreamConfig).maxBufferSize),
+        options?.bufferContent ?? true
+      )
+    )
+  )
+
+/** The events of a session: what every way of running a stream is made of. */
+const attach = <E, R>(
+  session: Session,
+  upstream: Pull.Pull<Events, E, void, R>,
+  scope: Scope.Scope
+): Effect.Effect<Pull.Pull<Events, E | HandlerError, void, R>> =>
+  Effect.gen(function* () {
+    type Out = Pull.Pull<Events, E | HandlerError, void, R>
+    const callbacks = StreamCallbacks.runner(yield* StreamCallbacks.StreamCallbacks)
+    const record = yield* (yield* StreamStats.StreamStats).open(Effect.sync(() => session.stats()))
+
+    let exited = false
+    const exitWith = (outcome: StreamResult.Outcome, exit: Exit.Exit<unknown, unknown>) =>
+      Effect.suspend(() => {
+        if (exited) return Effect.void
+        exited = true
+        const recorded = record(session.close(outcome))
+        return callbacks === undefined ? recorded : Effect.andThen(recorded, callbacks.exit(session.result(), exit))
+      }).pipe(Effect.uninterruptible)
+
+    const finished: Out = Effect.andThen(exitWith("completed", Exit.void), Cause.done())
+
+    const fail = (cause: Cause.Cause<E | HandlerError>): Out => {
+      const outcome = Cause.hasInterruptsOnly(cause) ? "interrupted" : "failed"
+      session.close(outcome)
+      const failure = Cause.map(cause, (error) =>
+        StreamError.isStreamError(error) ? StreamError.withPartial(error, session.result()) : error
+      )
+      next = Effect.failCause(failure)
+      const told =
+        callbacks === undefined || outcome === "interrupted" ? Effect.void : callbacks.error(Cause.squash(failure))
+      return told.pipe(Effect.andThen(exitWith(outcome, Exit.failCause(failure))), Effect.andThen(next))
+    }
+
+    const deliver = (events: Events): Out =>
+      callbacks === undefined ? Effect.succeed(events) : callbacks.events(events, Effect.succeed(events))
+
+    const pull: Out = Pull.matchEffect(upstream, {
+      onSuccess: (events): Out => {
+        const { count, overflow, terminal } = session.take(events)
+        if (overflow === undefined && terminal === undefined) return deliver(events)
+        next = overflow === undefined ? finished : Effect.suspend(() => fail(Cause.fail(overflow)))
+        const last = events.slice(0, count)
+        if (terminal?._tag === "End") {
+          last[count - 1] = { ...terminal, content: session.content(), stats: session.stats() }
+        }
+        return Arr.isArrayNonEmpty(last) ? deliver(last) : next
+      },
+      onFailure: fail,
+      onDone: () => fail(Cause.fail(truncated()))
+    })
+
+    yield* Scope.addFinalizerExit(scope, (exit) =>
+      session.isOver
+        ? exitWith("completed", Exit.void)
+        : exitWith(Exit.hasInterrupts(exit) ? "interrupted" : "abandoned", exit)
+    )
+    let next = pull
+    return Effect.suspend(() => next)
+  })
+
+const handle = <E, R>(
+  self: Stream.Stream<StreamEvent.StreamEvent, E, R>,
+  session: Session
+): Stream.Stream<StreamEvent.StreamEvent, E | HandlerError, R> =>
+  Stream.transformPull(self, (upstream, scope) => attach(session, upstream, scope))
+
+const check = (options: Options | undefined): Options | undefined => {
+  if (options?.maxBufferSize !== undefined) StreamBuffer.checkMaxSize("maxBufferSize", options.maxBufferSize)
+  return options
+}
+
+// -----------------------------------------------------------------------------
+// pull
+// -----------------------------------------------------------------------------
+
+/**
+ * Handles a stream and gives its events back one by one: the Python module's `iter_events`.
+ *
+ * **Details**
+ *
+ * `End` comes with `content` (the whole answer text) and `stats`. Callbacks run before the event goes on; events that
+ * arrived together are buffered and called back together. A stream that stops without `End`, `Error` or failure fails with
+ * `Truncated`; what would pass `maxBufferSize` fails with `BufferOverflow`. Every `StreamError` carries what had arrived
+ * in `partial`; a failure of another type passes through untouched.
+ *
+ * **Example** (Pulling events)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { StreamEvent, StreamHandler } from "effect-llm-streaming"
+ *
+ * const events = Stream.make("Hello", " ", "World").pipe(StreamEvent.fromText, StreamHandler.events())
+ * const all = Effect.runSync(Stream.runCollect(events))
+ * all.map((event) => event._tag) // => ["Start", "Delta", "Delta", "Delta", "End"]
+ * const end = all.find(StreamEvent.is("End"))
+ * end?.content // => "Hello World"
+ * end?.stats?.totalTokens // => 2
+ * ```
+ *
+ * @category handling
+ * @since 0.1.0
+ */
+export const events = (options?: Options) => {
+  check(options)
+  return <E, R>(
+    self: Stream.Stream<StreamEvent.StreamEvent, E, R>
+  ): Stream.Stream<StreamEvent.StreamEvent, E | HandlerError, R> =>
+    Stream.transformPull(self, (upstream, scope) =>
+      Effect.flatMap(open(options), (session) => attach(session, upstream, scope))
+    )
+}
+
+// -----------------------------------------------------------------------------
+// push
+// -----------------------------------------------------------------------------
+
+/**
+ * Handles a stream to its end and gives its result: the Python module's `process_stream`.
+ *
+ * **Details**
+ *
+ * Fails as {@link events} does. A failure shown in-band (an `Error` event) is data: the result has the finish reason
+ * `"error"`, unless another was given, and the outcome `"failed"`.
+ *
+ * **Example** (Running to a result)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { StreamEvent, StreamHandler } from "effect-llm-streaming"
+ *
+ * const result = Effect.runSync(Stream.make("Hello", " World").pipe(StreamEvent.fromText, StreamHandler.run()))
+ * result.text // => "Hello World"
+ * result.stats.outcome // => "completed"
+ * ```
+ *
+ * @category handling
+ * @since 0.1.0
+ */
+export const run = (options?: Options) => {
+  check(options)
+  return <E, R>(
+    self: Stream.Stream<StreamEvent.StreamEvent, E, R>
+  ): Effect.Effect<StreamResult.StreamResult, E | HandlerError, R> =>
+    Effect.flatMap(open(options), (session) =>
+      Effect.map(Stream.runDrain(handle(self, session)), () => session.result())
+    )
+}
+
+/**
+ * Handles a stream to its end, however it ends, and never loses what had arrived.
+ *
+ * **Example** (The partial answer of a broken stream)
+ *
+ * ```ts
+ * import { Effect, Exit, Stream } from "effect"
+ * import { StreamEvent, StreamHandler } from "effect-llm-streaming"
+ *
+ * const broken = Stream.concat(Stream.make("Hello"), Stream.fail("connection reset"))
+ * const { exit, result } = Effect.runSync(broken.pipe(StreamEvent.fromText, StreamHandler.runExit()))
+ * result.text // => "Hello"
+ * result.stats.outcome // => "failed"
+ * Exit.isFailure(exit) // => true
+ * ```
+ *
+ * @category handling
+ * @since 0.1.0
+ */
+export const runExit = (options?: Options) => {
+  check(options)
+  return <E, R>(
+    self: Stream.Stream<StreamEvent.StreamEvent, E, R>
+  ): Effect.Effect<
+    { readonly result: StreamResult.StreamResult; readonly exit: Exit.Exit<void, E | HandlerError> },
+    never,
+    R
+  > =>
+    Effect.flatMap(open(options), (session) =>
+      Effect.map(Effect.exit(Stream.runDrain(handle(self, session))), (exit) => ({ result: session.result(), exit }))
+    )
+}
+
+/**
+ * Handles a stream to its end and gives the answer text.
+ *
+ * **Example** (Only the text)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { StreamEvent, StreamHandler } from "effect-llm-streaming"
+ *
+ * Effect.runSync(Stream.make("Hello", " World").pipe(StreamEvent.fromText, StreamHandler.runText())) // => "Hello World"
+ * ```
+ *
+ * @category handling
+ * @since 0.1.0
+ */
+export const runText = (options?: Options) => {
+  const toResult = run(options)
+  return <E, R>(self: Stream.Stream<StreamEvent.StreamEvent, E, R>): Effect.Effect<string, E | HandlerError, R> =>
+    Effect.map(toResult(self), (result) => result.text)
+}
+
+/**
+ * Folds events to their result, as a `Sink`: for `Stream.broadcast`, `Sink.zip` and the like.
+ *
+ * **Details**
+ *
+ * Ends at the terminal event, or fails with `Truncated` where there is none. The limit is that of `StreamConfig`. A sink
+ * does not see a failure of its stream, so it neither calls back nor records; use {@link run} for that.
+ *
+ * **Example** (A result from a sink)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { StreamEvent, StreamHandler } from "effect-llm-streaming"
+ *
+ * const events = Stream.make("Hello", " World").pipe(StreamEvent.fromText)
+ * Effect.runSync(Stream.run(events, StreamHandler.collect)).text // => "Hello World"
+ * ```
+ *
+ * @category sinks
+ * @since 0.1.0
+ */
+export const collect: Sink.Sink<StreamResult.StreamResult, StreamEvent.StreamEvent, never, HandlerError> =
+  Sink.fromTransform((upstream) =>
+    Effect.flatMap(open(undefined), (session) => {
+      type Result = Effect.Effect<Sink.End<StreamResult.StreamResult>, HandlerError>
+      const fail = (error: HandlerError): Result => {
+        session.close("failed")
+        return Effect.fail(StreamError.withPartial(error, session.result()))
+      }
+      const loop: Result = Pull.matchEffect(upstream, {
+        onSuccess: (events): Result => {
+          const { overflow, terminal } = session.take(events)
+          if (overflow !== undefined) return fail(overflow)
+          return terminal === undefined ? loop : Effect.succeed([session.result()])
+        },
+        onFailure: (cause): Result => Effect.failCause(cause),
+        onDone: () => fail(truncated())
+      })
+      return loop
+    })
+  )
+
+// -----------------------------------------------------------------------------
+// a handler to look into
+// -----------------------------------------------------------------------------
+
+/**
+ * A handler whose buffer and figures can be looked at while it runs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamHandler {
+  readonly events: <E, R>(
+    self: Stream.Stream<StreamEvent.StreamEvent, E, R>
+  ) => Stream.Stream<StreamEvent.StreamEvent, E | HandlerError, R>
+  readonly run: <E, R>(
+    self: Stream.Stream<StreamEvent.StreamEvent, E, R>
+  ) => Effect.Effect<StreamResult.StreamResult, E | HandlerError, R>
+  /** The answer text of the stream that runs, or ran last. */
+  readonly buffer: StreamBuffer.StreamBuffer
+  /** The figures of the stream that runs, or ran last. */
+  readonly stats: Effect.Effect<StreamStats.Snapshot>
+}
+
+/**
+ * Makes a handler for one stream at a time: each stream begins with an empty buffer and new figures.
+ *
+ * **Example** (Looking at the buffer)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { StreamEvent, StreamHandler } from "effect-llm-streaming"
+ *
+ * const program = Effect.gen(function* () {
+ *   const handler = yield* StreamHandler.make()
+ *   yield* Stream.make("a", "b", "c").pipe(StreamEvent.fromText, handler.events, Stream.take(3), Stream.runDrain)
+ *   return [yield* handler.buffer.content, (yield* handler.stats).outcome]
+ * })
+ * Effect.runSync(program) // => ["abc", "abandoned"]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options?: Options): Effect.Effect<StreamHandler> => {
+  check(options)
+  return Effect.map(open(options), (first) => {
+    const buffer = first.buffer
+    let current = first
+    const begin = Effect.flatMap(buffer.clear, () =>
+      Effect.map(open(options, buffer), (session) => {
+        current = session
+        return session
+      })
+    )
+    return {
+      events: (self) =>
+        Stream.transformPull(self, (upstream, scope) =>
+          Effect.flatMap(begin, (session) => attach(session, upstream, scope))
+        ),
+      run: (self) =>
+        Effect.flatMap(begin, (session) => Effect.map(Stream.runDrain(handle(self, session)), () => session.result())),
+      buffer,
+      stats: Effect.sync(() => current.stats())
+    }
+  })
+}

@@ -1,0 +1,133 @@
+/**
+ * Puts tool calls together from the fragments that a provider sends.
+ *
+ * A fragment belongs to the call with its index; with a new identifier at an index in use, it begins another call; without
+ * an index, it belongs to the call with its identifier, and without either to the last one, unless that is whole and the
+ * fragment brings a name and arguments of its own. What is empty never overwrites what is known. A call becomes visible
+ * once its name is known: fragments that came before are joined to the first one that is shown.
+ *
+ * @since 0.1.0
+ */
+
+export interface Fragment {
+  readonly index?: number | undefined
+  readonly id?: string | undefined
+  readonly name?: string | undefined
+  readonly argumentsText?: string | undefined
+}
+
+/** A call so far. `id` is made up when the provider gave none by the time the call became visible. */
+export interface PendingCall {
+  readonly id: string
+  readonly name: string
+  readonly argumentsText: string
+}
+
+export interface WholeCall extends PendingCall {
+  readonly input: unknown
+}
+
+interface Call {
+  readonly position: number
+  id: string
+  givenId: string | undefined
+  name: string
+  argumentsText: string
+  /** The end of `argumentsText`: to look at that itself would flatten it. */
+  lastText: string
+  /** Whether its name came with a later fragment too, which then says nothing about where a call begins. */
+  repeatsName: boolean
+}
+
+/** What a call counts beside its text, so that a flood of empty calls is bounded too. */
+const callSize = 64
+
+export class ToolCallAssembler {
+  private readonly calls: Array<Call> = []
+  private readonly byIndex = new Map<number, Call>()
+  private readonly byId = new Map<string, Call>()
+  private last: Call | undefined
+  /** What is held for all calls: UTF-16 code units, and 64 for each call. */
+  size = 0
+
+  /** Takes a fragment. Gives the call and the argument text to show for it, or `undefined` while there is none. */
+  add(fragment: Fragment): { readonly call: PendingCall; readonly delta: string } | undefined {
+    const text = fragment.argumentsText ?? ""
+    const found = this.find(fragment, text)
+    if (found === undefined && fragment.id === undefined && fragment.name === undefined && text === "") return undefined
+    const call = found ?? this.open(fragment)
+    this.last = call
+    if (call.givenId === undefined && fragment.id !== undefined) {
+      call.givenId = fragment.id
+      this.byId.set(fragment.id, call)
+      this.size += fragment.id.length
+    }
+    const wasShown = call.name !== ""
+    if (!wasShown && fragment.name !== undefined) {
+      call.name = fragment.name
+      this.size += fragment.name.length
+    }
+    if (text !== "") {
+      call.argumentsText += text
+      call.lastText = text
+      this.size += text.length
+    }
+    if (call.name === "") return undefined
+    if (call.id === "") call.id = idOf(call)
+    // A slice of the text so far would flatten it with each fragment, and keep each of the copies.
+    const delta = wasShown ? text : call.argumentsText
+    return delta === "" ? undefined : { call, delta }
+  }
+
+  private find({ id, index, name }: Fragment, text: string): Call | undefined {
+    const found = index !== undefined ? this.byIndex.get(index) : id !== undefined ? this.byId.get(id) : this.last
+    if (found === undefined) return undefined
+    if (id !== undefined) return found.givenId === undefined || found.givenId === id ? found : undefined
+    if (name === undefined || found.name === "" || found.repeatsName) return found
+    if (text.startsWith("{") && found.lastText.endsWith("}") && parse(found.argumentsText) !== invalid) return undefined
+    found.repeatsName = true
+    return found
+  }
+
+  private open({ index }: Fragment): Call {
+    const position = this.calls.length
+    const call = { position, id: "", givenId: undefined, name: "", argumentsText: "", lastText: "", repeatsName: false }
+    this.calls.push(call)
+    if (index !== undefined) this.byIndex.set(index, call)
+    this.size += callSize
+    return call
+  }
+
+  /**
+   * All calls in order, at the end of the stream: those whose arguments are whole, and those that must not be run. Where
+   * the answer is cut, arguments that more text could change are not whole: `1`, or none.
+   */
+  finish(options?: { readonly isCut: boolean }): {
+    readonly whole: ReadonlyArray<WholeCall>
+    readonly incomplete: ReadonlyArray<PendingCall>
+  } {
+    const whole: Array<WholeCall> = []
+    const incomplete: Array<PendingCall> = []
+    for (const pending of this.calls) {
+      const { argumentsText, name } = pending
+      const call = { id: pending.id || idOf(pending), name, argumentsText }
+      const input = options?.isCut === true && !/[}\]"]$/.test(argumentsText.trimEnd()) ? invalid : parse(argumentsText)
+      if (name === "" || input === invalid) incomplete.push(call)
+      else whole.push({ ...call, input })
+    }
+    return { whole, incomplete }
+  }
+}
+
+const idOf = ({ givenId, position }: Call): string => givenId ?? `call_${position}`
+
+const invalid = Symbol("invalid")
+
+const parse = (text: string): unknown => {
+  if (text.trim() === "") return {}
+  try {
+    return JSON.parse(text)
+  } catch {
+    return invalid
+  }
+}

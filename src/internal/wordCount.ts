@@ -1,0 +1,43 @@
+/**
+ * Counts words, that is runs of characters that are not white space, in text that arrives in pieces.
+ *
+ * @since 0.1.0
+ */
+
+export interface WordCounter {
+  push(text: string): void
+  readonly count: number
+}
+
+export const make = (): WordCounter => {
+  let count = 0
+  let inWord = false
+  return {
+    push(text) {
+      for (let i = 0; i < text.length; i++) {
+        const space = isWhiteSpace(text.charCodeAt(i))
+        if (!space && !inWord) count++
+        inWord = !space
+      }
+    },
+    get count() {
+      return count
+    }
+  }
+}
+
+// The characters that `String.prototype.trim` removes.
+const isWhiteSpace = (code: number): boolean => {
+  if (code <= 0x20) return code === 0x20 || (code >= 0x09 && code <= 0x0d)
+  if (code < 0x1680) return code === 0xa0
+  return (
+    code === 0x1680 ||
+    (code >= 0x2000 && code <= 0x200a) ||
+    code === 0x2028 ||
+    code === 0x2029 ||
+    code === 0x202f ||
+    code === 0x205f ||
+    code === 0x3000 ||
+    code === 0xfeff
+  )
+}
