@@ -12,6 +12,7 @@
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -134,8 +135,11 @@ class Session {
         this.note(event)
       } else if (StreamEvent.isTerminal(event)) {
         this.close(event._tag === "End" ? "completed" : "failed")
-        const finishReason = event._tag === "End" ? event.finishReason : "error"
-        if (finishReason !== "unknown") this.finishReason = finishReason
+        if (event._tag === "Error") {
+          if (this.finishReason === "unknown") this.finishReason = "error"
+        } else if (event.finishReason !== "unknown") {
+          this.finishReason = event.finishReason
+        }
         taken = { count: i + 1, terminal: event }
       }
     }
@@ -256,7 +260,7 @@ const open = (options: Options | undefined, buffer?: StreamBuffer.StreamBuffer):
 /** The events of a session: what every way of running a stream is made of. */
 const attach = <E, R>(
   session: Session,
-  upstream: Pull.Pull<Events, E, void, R>,
+  self: Stream.Stream<StreamEvent.StreamEvent, E, R>,
   scope: Scope.Scope
 ): Effect.Effect<Pull.Pull<Events, E | HandlerError, void, R>> =>
   Effect.gen(function* () {
@@ -265,12 +269,13 @@ const attach = <E, R>(
     const record = yield* (yield* StreamStats.StreamStats).open(Effect.sync(() => session.stats()))
 
     let exited = false
+    let ended: Exit.Exit<void, E | HandlerError> = Exit.void
     const exitWith = (outcome: StreamResult.Outcome, exit: Exit.Exit<unknown, unknown>) =>
       Effect.suspend(() => {
         if (exited) return Effect.void
         exited = true
         const recorded = record(session.close(outcome))
-        return callbacks === undefined ? recorded : Effect.andThen(recorded, callbacks.exit(session.result(), exit))
+        return callbacks === undefined ? recorded : Effect.ensuring(recorded, callbacks.exit(session.result(), exit))
       }).pipe(Effect.uninterruptible)
 
     const finished: Out = Effect.andThen(exitWith("completed", Exit.void), Cause.done())
@@ -281,44 +286,71 @@ const attach = <E, R>(
       const failure = Cause.map(cause, (error) =>
         StreamError.isStreamError(error) ? StreamError.withPartial(error, session.result()) : error
       )
-      next = Effect.failCause(failure)
+      const exit = Exit.failCause(failure)
+      ended = exit
+      next = exit
       const told =
         callbacks === undefined || outcome === "interrupted" ? Effect.void : callbacks.error(Cause.squash(failure))
-      return told.pipe(Effect.andThen(exitWith(outcome, Exit.failCause(failure))), Effect.andThen(next))
+      return told.pipe(Effect.andThen(exitWith(outcome, exit)), Effect.andThen(next))
     }
 
     const deliver = (events: Events): Out =>
       callbacks === undefined ? Effect.succeed(events) : callbacks.events(events, Effect.succeed(events))
 
-    const pull: Out = Pull.matchEffect(upstream, {
-      onSuccess: (events): Out => {
-        const { count, overflow, terminal } = session.take(events)
-        if (overflow === undefined && terminal === undefined) return deliver(events)
-        next = overflow === undefined ? finished : Effect.suspend(() => fail(Cause.fail(overflow)))
-        const last = events.slice(0, count)
-        if (terminal?._tag === "End") {
-          last[count - 1] = { ...terminal, content: session.content(), stats: session.stats() }
-        }
-        return Arr.isArrayNonEmpty(last) ? deliver(last) : next
-      },
-      onFailure: fail,
-      onDone: () => fail(Cause.fail(truncated()))
-    })
+    const take = (events: Events): Taken | Cause.Cause<never> => {
+      try {
+        return session.take(events)
+      } catch (defect) {
+        return Cause.die(defect)
+      }
+    }
+
+    const handled = (upstream: Pull.Pull<Events, E, void, R>): Out =>
+      Pull.matchEffect(upstream, {
+        onSuccess: (events): Out => {
+          const taken = take(events)
+          // What is not this library's code, a tokenizer say, has thrown.
+          if (Cause.isCause(taken)) return fail(taken)
+          const { count, overflow, terminal } = taken
+          if (overflow === undefined && terminal === undefined) return deliver(events)
+          next = overflow === undefined ? finished : Effect.suspend(() => fail(Cause.fail(overflow)))
+          const last = events.slice(0, count)
+          if (terminal?._tag === "End") {
+            last[count - 1] = { ...terminal, content: session.content(), stats: session.stats() }
+          }
+          return Arr.isArrayNonEmpty(last) ? deliver(last) : next
+        },
+        onFailure: fail,
+        onDone: () => fail(Cause.fail(truncated()))
+      })
 
     yield* Scope.addFinalizerExit(scope, (exit) =>
       session.isOver
-        ? exitWith("completed", Exit.void)
+        ? exitWith("completed", ended)
         : exitWith(Exit.hasInterrupts(exit) ? "interrupted" : "abandoned", exit)
     )
-    let next = pull
+    // The first pull opens the source: a failure or an interruption of that is the stream's own end, and told as such.
+    let next: Out = handled(
+      Effect.flatMap(
+        Effect.suspend(() => Channel.toPullScoped(Stream.toChannel(self), scope)),
+        (upstream) => {
+          next = handled(upstream)
+          return upstream
+        }
+      )
+    )
     return Effect.suspend(() => next)
-  })
+  }).pipe(Effect.uninterruptible)
 
 const handle = <E, R>(
   self: Stream.Stream<StreamEvent.StreamEvent, E, R>,
   session: Session
-): Stream.Stream<StreamEvent.StreamEvent, E | HandlerError, R> =>
-  Stream.transformPull(self, (upstream, scope) => attach(session, upstream, scope))
+): Stream.Stream<StreamEvent.StreamEvent, E | HandlerError, R> => transform((scope) => attach(session, self, scope))
+
+const transform = <E, R>(
+  f: (scope: Scope.Scope) => Effect.Effect<Pull.Pull<Events, E, void, R>>
+): Stream.Stream<StreamEvent.StreamEvent, Pull.ExcludeDone<E>, R> =>
+  Stream.fromChannel(Channel.fromTransform((_, scope) => f(scope)))
 
 const check = (options: Options | undefined): Options | undefined => {
   if (options?.maxBufferSize !== undefined) StreamBuffer.checkMaxSize("maxBufferSize", options.maxBufferSize)
@@ -361,9 +393,7 @@ export const events = (options?: Options) => {
   return <E, R>(
     self: Stream.Stream<StreamEvent.StreamEvent, E, R>
   ): Stream.Stream<StreamEvent.StreamEvent, E | HandlerError, R> =>
-    Stream.transformPull(self, (upstream, scope) =>
-      Effect.flatMap(open(options), (session) => attach(session, upstream, scope))
-    )
+    transform((scope) => Effect.flatMap(open(options), (session) => attach(session, self, scope)))
 }
 
 // -----------------------------------------------------------------------------
@@ -553,10 +583,7 @@ export const make = (options?: Options): Effect.Effect<StreamHandler> => {
       })
     )
     return {
-      events: (self) =>
-        Stream.transformPull(self, (upstream, scope) =>
-          Effect.flatMap(begin, (session) => attach(session, upstream, scope))
-        ),
+      events: (self) => transform((scope) => Effect.flatMap(begin, (session) => attach(session, self, scope))),
       run: (self) =>
         Effect.flatMap(begin, (session) => Effect.map(Stream.runDrain(handle(self, session)), () => session.result())),
       buffer,

@@ -173,6 +173,7 @@ export class Recorder {
   private firstTokenMs: number | undefined
   private firstOutputMs: number | undefined
   private lastChunkMs: number | undefined
+  private hasChunk = false
   private reportedTokens: number | undefined
   private id: string | undefined
   private model: string | undefined
@@ -184,6 +185,7 @@ export class Recorder {
 
   /** Events arrived together. */
   delivery(now: bigint): void {
+    this.hasChunk = false
     this.elapsed = Number(now - this.startedAt) / 1e6
     this.firstEventMs ??= this.elapsed
   }
@@ -221,11 +223,11 @@ export class Recorder {
   }
 
   private chunk(): void {
-    this.firstTokenMs ??= this.elapsed
     // Texts that arrive together are one delivery: the gap is counted once, at its first text.
-    if (this.lastChunkMs !== undefined && this.elapsed !== this.lastChunkMs) {
-      this.gaps.record(this.elapsed - this.lastChunkMs)
-    }
+    if (this.hasChunk) return
+    this.hasChunk = true
+    this.firstTokenMs ??= this.elapsed
+    if (this.lastChunkMs !== undefined) this.gaps.record(this.elapsed - this.lastChunkMs)
     this.lastChunkMs = this.elapsed
   }
 

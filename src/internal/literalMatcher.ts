@@ -90,7 +90,7 @@ export const compile = (
     patterns: copy,
     maxHeld: copy.reduce((longest, pattern) => Math.max(longest, pattern.length - 1), 0),
     open: (replacement) =>
-      copy.length === 0 ? passThrough : new Stream(copy, alphabet, automaton, replacement)
+      copy.length === 0 ? passThrough : new ReplacingStream(copy, alphabet, automaton, replacement)
   }
 }
 
@@ -220,7 +220,7 @@ const findCasedCharacters = (): string => {
 
 const passThrough: LiteralStream = { push: (text) => text, end: () => "", held: 0, stopped: false }
 
-class Stream implements LiteralStream {
+class ReplacingStream implements LiteralStream {
   stopped = false
   private readonly patterns: ReadonlyArray<string>
   private readonly alphabet: Alphabet

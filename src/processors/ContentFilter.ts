@@ -40,7 +40,7 @@ export interface Options {
    * passes.
    */
   readonly scope?: "match" | "delta" | undefined
-  /** UTF-16 code units of other events that may wait behind held-back text. 1 Mi by default. */
+  /** How much may wait behind held-back text, in UTF-16 code units; an event counts some more. 1 Mi by default. */
   readonly maxWaiting?: number | undefined
 }
 
@@ -135,12 +135,19 @@ interface Slot {
   readonly text: Text
   /** The newest event of this input. */
   event: StreamEvent.TextEvent
-  /** Where its input ends, in code units of the text's input. */
+  /** Where its input ends, in code units of the text's input, and how many of them are not decided. */
   end: number
+  held: number
   isDecided: boolean
   /** What is decided of it and waits behind others. */
   output: string
 }
+
+/** What a slot counts beside its text, so that many small ones are bounded too. */
+const slotSize = 64
+
+/** Texts that are kept before those that hold nothing back are looked for: a provider may name any number of parts. */
+const minTexts = 1024
 
 /** An event that waits behind a slot. */
 interface Waiting {
@@ -159,7 +166,9 @@ const matches = (
     const texts = new Map<string, Text>()
     /** Held-back text in its place, and what waits behind it: empty unless something is held back. */
     const queue: Array<Slot | Waiting> = []
+    /** What is behind the first of the queue: events, held-back text, and what is decided of that. */
     let waiting = 0
+    let maxTexts = minTexts
 
     const textOf = (event: StreamEvent.TextEvent): Text => {
       const key = event.part === undefined ? event._tag : `${event._tag}/${event.part}`
@@ -171,24 +180,34 @@ const matches = (
           return replacement
         })
         text = { stream, length: 0, decided: 0, found, slots: [] }
+        if (texts.size >= maxTexts) forget()
         texts.set(key, text)
       }
       return text
     }
 
+    const forget = (): void => {
+      for (const [key, text] of texts) {
+        if (text.stream.held === 0 && text.slots.length === 0) texts.delete(key)
+      }
+      maxTexts = Math.max(minTexts, texts.size * 2)
+    }
+
     /** The slot at the end of the queue for more input of a text. */
-    const extend = (text: Text, event: StreamEvent.TextEvent): void => {
+    const extend = (text: Text, event: StreamEvent.TextEvent, held: number): void => {
       let slot = queue.at(-1)
       if (slot?.text === text) {
         slot.event = event
         slot.end = text.length
-        if (!slot.isDecided) return
+        slot.held += held
+        if (slot.isDecided) text.slots.push(slot)
         slot.isDecided = false
       } else {
-        slot = { text, event, end: text.length, isDecided: false, output: "" }
-        queue.push(slot)
+        slot = { text, event, end: text.length, held, isDecided: false, output: "" }
+        if (queue.push(slot) > 1) waiting += slotSize
+        text.slots.push(slot)
       }
-      text.slots.push(slot)
+      if (slot !== queue[0]) waiting += held
     }
 
     /** Gives what was decided to the slots whose input it stands for; a match belongs to where it begins. */
@@ -212,6 +231,9 @@ const matches = (
         slot.output += output.slice(from, to)
         waiting += to - from
         from = to
+        const held = Math.max(0, slot.end - decided)
+        if (slot !== queue[0]) waiting -= slot.held - held
+        slot.held = held
         if (decided < slot.end) break
         slot.isDecided = true
         slots.shift()
@@ -235,6 +257,7 @@ const matches = (
           waiting -= entry.output.length
           entry.output = ""
         }
+        if (n > 0) waiting -= slotSize + entry.held
         if (!entry.isDecided) break
       }
       queue.splice(0, n)
@@ -251,11 +274,12 @@ const matches = (
     }
 
     const stepText = (event: StreamEvent.TextEvent, out: Out): void => {
+      if (event.delta === "" && queue.length > 0) return
       const text = textOf(event)
       const output = text.stream.push(event.delta)
       text.length += event.delta.length
       if (queue.length > 0) {
-        extend(text, event)
+        extend(text, event, event.delta.length)
         place(text, output)
         drain(out)
         return
@@ -265,7 +289,7 @@ const matches = (
       text.decided = text.length - text.stream.held
       if (output === event.delta) out.push(event)
       else if (output !== "") out.push({ ...event, delta: output })
-      if (text.stream.held > 0) extend(text, event)
+      if (text.stream.held > 0) extend(text, event, text.stream.held)
     }
 
     return {

@@ -1,0 +1,69 @@
+/** Running streams of events, and looking at what came. */
+import { Effect, Stream } from "effect"
+import * as StreamEvent from "../../src/StreamEvent.ts"
+
+export interface Run<A, E> {
+  readonly events: ReadonlyArray<A>
+  readonly failure: E | undefined
+}
+
+/** All events, and the failure behind them. */
+export const collect = <A, E, R>(
+  stream: Stream.Stream<A, E, R>
+): Effect.Effect<{ readonly events: ReadonlyArray<A>; readonly failure: E | undefined }, never, R> =>
+  Effect.suspend(() => {
+    const events: Array<A> = []
+    return Effect.match(
+      Stream.runForEachArray(stream, (chunk) =>
+        Effect.sync(() => {
+          for (const event of chunk) events.push(event)
+        })
+      ),
+      {
+        onFailure: (failure): { readonly events: ReadonlyArray<A>; readonly failure: E | undefined } => ({
+          events,
+          failure
+        }),
+        onSuccess: () => ({ events, failure: undefined })
+      }
+    )
+  })
+
+/** What came in each pull, and the failure behind them. */
+export const pulls = <A, E, R>(stream: Stream.Stream<A, E, R>): Effect.Effect<ReadonlyArray<ReadonlyArray<A>>, E, R> =>
+  Effect.suspend(() => {
+    const out: Array<ReadonlyArray<A>> = []
+    return Effect.as(
+      Stream.runForEachArray(stream, (chunk) => Effect.sync(() => out.push(chunk))),
+      out
+    )
+  })
+
+/** An event in one line, without its time. */
+export const show = (event: StreamEvent.StreamEvent): string => {
+  const { _tag, timestamp: _, ...fields } = event
+  if (StreamEvent.isText(event)) {
+    return `${_tag}${event.part === undefined ? "" : `/${event.part}`} ${JSON.stringify(event.delta)}`
+  }
+  if (event._tag === "ToolCallDelta") return `${_tag} ${event.id} ${event.name} ${event.delta}`
+  return `${_tag} ${JSON.stringify(fields)}`
+}
+
+export const textOf = (events: ReadonlyArray<StreamEvent.StreamEvent>, tag: StreamEvent.TextEvent["_tag"]): string =>
+  events.map((event) => (event._tag === tag ? event.delta : "")).join("")
+
+/** Numbers in [0, 1) that are the same in every run. */
+export const random = (seed: number) => (): number => {
+  seed = (seed + 0x6d2b79f5) | 0
+  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+  return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+}
+
+/** Cut in pieces of random sizes, about as many as given. */
+export const resplit = (bytes: Uint8Array, pieces: number, next: () => number): ReadonlyArray<Uint8Array> => {
+  const cuts = Array.from({ length: pieces - 1 }, () => Math.floor(next() * (bytes.length + 1))).toSorted(
+    (a, b) => a - b
+  )
+  return [0, ...cuts].map((from, i) => bytes.subarray(from, cuts[i]))
+}
