@@ -99,7 +99,7 @@ export const config: Config.Config<StreamConfig> = Config.all({
   maxBufferSize: Config.schema(Size, "CODOMYRMEX_STREAM_MAX_BUFFER_SIZE").pipe(
     Config.withDefault(defaults.maxBufferSize)
   ),
-  maxEventSize: Config.schema(Size, "CODOMYRMEX_STREAM_MAX_EVENT_SIZE").pipe(Config.withDefault(defaults.maxEventSize)),
+  maxEventSize: Config.schema(PositiveInt, "CODOMYRMEX_STREAM_MAX_EVENT_SIZE").pipe(Config.withDefault(defaults.maxEventSize)),
   chunkSize: Config.schema(PositiveInt, "CODOMYRMEX_STREAM_CHUNK_SIZE").pipe(Config.withDefault(defaults.chunkSize)),
   chunkDelay: Config.Duration("CODOMYRMEX_STREAM_CHUNK_DELAY").pipe(Config.withDefault(defaults.chunkDelay)),
   filterPatterns: Config.String("CODOMYRMEX_STREAM_FILTER_PATTERNS").pipe(

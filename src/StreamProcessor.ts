@@ -100,7 +100,7 @@ export const filterMap = (
  */
 export interface Transducer<out E = never> {
   /** Takes an event and pushes onto `out` whatever can go on. An error returned ends the stream behind that. */
-  readonly step: (event: StreamEvent.StreamEvent, out: Array<StreamEvent.StreamEvent>) => E | undefined | void
+  readonly step: (event: StreamEvent.StreamEvent, out: Array<StreamEvent.StreamEvent>) => E | undefined
   /**
    * The stream is over: pushes onto `out` what is still held back. A terminal event has come through `step` before, where
    * there was one; a stream that failed or that was cut has none.
@@ -150,9 +150,10 @@ export interface Transducer<out E = never> {
  * @category processors
  * @since 0.1.0
  */
-export const transduce =
-  <E = never>(open: () => Transducer<E>): StreamProcessor<E> =>
-  <E0, R>(self: Stream.Stream<StreamEvent.StreamEvent, E0, R>) =>
+export function transduce(open: () => Transducer): StreamProcessor
+export function transduce<E>(open: () => Transducer<E>): StreamProcessor<E>
+export function transduce<E>(open: () => Transducer<E>): StreamProcessor<E> {
+  return <E0, R>(self: Stream.Stream<StreamEvent.StreamEvent, E0, R>) =>
     Stream.transformPull(self, (upstream) =>
       Effect.sync(() => {
         type Out = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent.StreamEvent>, E0 | E, void, R>
@@ -183,3 +184,4 @@ export const transduce =
         return Effect.suspend(() => next)
       })
     )
+}

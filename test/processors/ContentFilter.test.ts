@@ -12,7 +12,6 @@ import { heapUsed } from "../support/heap.ts"
 import { collect, pulls, random, show } from "../support/run.ts"
 
 type Event = StreamEvent.StreamEvent
-type MakeText = (text: string, part?: string) => StreamEvent.TextEvent
 
 const d = (text: string, part?: string) => StreamEvent.delta(0, text, part)
 const r = (text: string, part?: string) => StreamEvent.reasoning(0, text, part)

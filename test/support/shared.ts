@@ -11,8 +11,11 @@ export const readJson = <A>(path: string): A => JSON.parse(readFileSync(urlOf(pa
 
 /** A suite that needs the data; without it there is one skipped test that says so. */
 export const describeShared = (name: string, path: string, body: () => void): void => {
-  if (existsSync(urlOf(path))) describe(name, () => body())
-  else it.skip(`SKIPPED: ${name}, for want of ../shared/${path}`, () => {})
+  if (existsSync(urlOf(path))) {
+    describe(name, () => {
+      body()
+    })
+  } else it.skip(`SKIPPED: ${name}, for want of ../shared/${path}`, () => {})
 }
 
 /** A recorded stream and its true result; see the README of the recordings. */
