@@ -60,6 +60,10 @@ export const StreamConfig: Context.Reference<StreamConfig> = Context.Reference("
 /**
  * Sets some values; the others keep their defaults.
  *
+ * **Details**
+ *
+ * A size that is not a whole number (or `Infinity`), a negative delay or an empty pattern throws a `RangeError`.
+ *
  * **Example** (A smaller limit for every stream)
  *
  * ```ts
@@ -78,8 +82,21 @@ export const StreamConfig: Context.Reference<StreamConfig> = Context.Reference("
  * @category layers
  * @since 0.1.0
  */
-export const layer = (values: Partial<StreamConfig>): Layer.Layer<never> =>
-  Layer.succeed(StreamConfig, { ...defaults, ...values })
+export const layer = (values: Partial<StreamConfig>): Layer.Layer<never> => {
+  const config = { ...defaults, ...values }
+  for (const name of ["maxBufferSize", "maxEventSize", "chunkSize"] as const) {
+    const value = config[name]
+    const least = name === "maxBufferSize" ? 0 : 1
+    if (!(Number.isInteger(value) || value === Infinity) || value < least) {
+      throw new RangeError(`${name} must be a whole number, ${least} or more, got ${value}`)
+    }
+  }
+  if (Duration.isNegative(config.chunkDelay)) {
+    throw new RangeError(`chunkDelay must not be negative, got ${Duration.format(config.chunkDelay)}`)
+  }
+  if (config.filterPatterns.includes("")) throw new RangeError("filterPatterns must not hold an empty pattern")
+  return Layer.succeed(StreamConfig, config)
+}
 
 const Size = Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThanOrEqualTo(0))
 const PositiveInt = Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThanOrEqualTo(1))
@@ -99,7 +116,9 @@ export const config: Config.Config<StreamConfig> = Config.all({
   maxBufferSize: Config.schema(Size, "CODOMYRMEX_STREAM_MAX_BUFFER_SIZE").pipe(
     Config.withDefault(defaults.maxBufferSize)
   ),
-  maxEventSize: Config.schema(PositiveInt, "CODOMYRMEX_STREAM_MAX_EVENT_SIZE").pipe(Config.withDefault(defaults.maxEventSize)),
+  maxEventSize: Config.schema(PositiveInt, "CODOMYRMEX_STREAM_MAX_EVENT_SIZE").pipe(
+    Config.withDefault(defaults.maxEventSize)
+  ),
   chunkSize: Config.schema(PositiveInt, "CODOMYRMEX_STREAM_CHUNK_SIZE").pipe(Config.withDefault(defaults.chunkSize)),
   chunkDelay: Config.Duration("CODOMYRMEX_STREAM_CHUNK_DELAY").pipe(Config.withDefault(defaults.chunkDelay)),
   filterPatterns: Config.String("CODOMYRMEX_STREAM_FILTER_PATTERNS").pipe(

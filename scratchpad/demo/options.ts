@@ -68,7 +68,7 @@ content filter redacted, and the figures of the stream.
   FILE                play a recorded response of the OpenAI chat API (the bytes
                       of its body: server-sent events)
   -                   play one from standard input
-  PROMPT...           ask this; one word alone is taken for a FILE, so use -p for it
+  PROMPT...           ask this; a single word would be a FILE, so use -p for it
 
 Options:
 ${flagsHelp.join("\n")}

@@ -42,6 +42,11 @@ export const serve = Effect.fnUntraced(function* (options: Options): Effect.fn.R
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
 })
 
+interface Body {
+  readonly messages?: unknown
+  readonly stream?: unknown
+}
+
 const respond = Effect.fnUntraced(function* (
   request: Http.IncomingMessage,
   response: Http.ServerResponse,
@@ -54,9 +59,9 @@ const respond = Effect.fnUntraced(function* (
   if (request.method !== "POST" || request.url !== "/v1/chat/completions") {
     return refuse(404, `Unknown request URL: ${request.method} ${request.url}`)
   }
-  const body = yield* Effect.tryPromise(() => json(request) as Promise<{ messages?: unknown; stream?: unknown }>)
+  const body = yield* Effect.promise(() => (json(request) as Promise<Body>).catch((): Body => ({})))
   if (!Array.isArray(body.messages) || body.stream !== true) {
-    return refuse(400, "This provider streams: it needs `messages` and `stream: true`")
+    return refuse(400, "This provider streams: it needs JSON with `messages` and `stream: true`")
   }
 
   const promptTokens = tokensOf(body.messages.map((message) => String(message?.content)).join(" ")).length

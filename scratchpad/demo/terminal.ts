@@ -80,7 +80,7 @@ const make = (stdout: NodeJS.WriteStream) => {
   })
 }
 
-/** Standard output. At the end the live line goes, and the cursor stands at the beginning of a line. */
+/** Standard output. At the end the live line goes. */
 export const layer: Layer.Layer<Terminal> = Layer.effect(
   Terminal,
   Effect.acquireRelease(

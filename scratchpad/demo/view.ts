@@ -165,10 +165,10 @@ const liveFigures = (stats: StreamStats.Snapshot): string =>
 
 const figuresOf = ({ finishReason, providerFinishReason, stats, usage }: StreamResult.StreamResult) => {
   const source = stats.tokenSource === "provider" ? "counted by the provider" : "counted as words"
-  const said = providerFinishReason === undefined || providerFinishReason === finishReason
+  const isSameWord = providerFinishReason === undefined || providerFinishReason === finishReason
   return [
     ["outcome", stats.outcome],
-    ["finish reason", said ? finishReason : `${finishReason} (${providerFinishReason})`],
+    ["finish reason", isSameWord ? finishReason : `${finishReason} (${providerFinishReason})`],
     ["tokens", `${stats.totalTokens}, ${source}`],
     ["time to first token", maybe(stats.firstTokenMs, duration)],
     ["time to first output", maybe(stats.firstOutputMs, duration)],

@@ -86,17 +86,17 @@ export class Wrapper {
   private pushWord(piece: string, columns: number, paint: (text: string) => string): string {
     const width = widthOf(piece)
     let out = ""
-    if (this.column + width > columns) {
-      if (this.wordWidth + width > columns) {
-        // Longer than a line: broken where the line ends.
-        const start = fitting(piece, columns - this.column)
-        this.endWord()
-        this.column = 0
-        return `${start && paint(start)}\n${this.pushWord(piece.slice(start.length), columns, paint)}`
-      }
+    if (this.column + width > columns && this.column > this.wordWidth) {
       const takeBack = this.wordWidth > 0 ? `\x1b[${this.wordWidth}D\x1b[K` : ""
       out = `${takeBack}\n${this.word}`
       this.column = this.wordWidth
+    }
+    if (this.column + width > columns) {
+      // A word longer than a line is broken where the line ends.
+      const start = fitting(piece, columns - this.column)
+      this.endWord()
+      this.column = 0
+      return `${out}${start && paint(start)}\n${this.pushWord(piece.slice(start.length), columns, paint)}`
     }
     const painted = paint(piece)
     this.word += painted

@@ -49,6 +49,7 @@ const protocol = (provider: string): Protocol.Protocol<State> => ({
     const body = record(chunk)
     if (body === undefined) return undefined
     identify(state, body, out)
+    let error = errorOf(body)
     const choices = array(body["choices"]) ?? []
     for (const item of choices) {
       const choice = record(item)
@@ -59,17 +60,17 @@ const protocol = (provider: string): Protocol.Protocol<State> => ({
       }
       const overflow = stepChoice(state, choice, out)
       if (overflow !== undefined) return overflow
+      error ??= errorOf(choice)
     }
     state.usage = usageOf(body) ?? state.usage
-    const error = body["error"]
-    return error === undefined || error === null ? undefined : Protocol.inBandFailure(provider, error)
+    return error === undefined ? undefined : Protocol.inBandFailure(provider, error)
   },
   isComplete: (state) => state.finishReason !== undefined,
-  onHalt(state, out) {
+  onHalt(state, out, isAccepted) {
     const finishReason = state.finishReason === undefined ? "unknown" : finishReasonOf(state.finishReason)
     let error: Protocol.DecodeError | undefined
-    if (state.finishReason !== undefined) {
-      const { incomplete, whole } = state.tools.finish()
+    if (state.finishReason !== undefined || isAccepted) {
+      const { incomplete, whole } = state.tools.finish({ isCut: isCut(finishReason) })
       for (const call of whole) out.events.push(StreamEvent.toolCall(out.timestamp, call))
       const [first] = incomplete
       if (first !== undefined) {
@@ -89,6 +90,9 @@ const protocol = (provider: string): Protocol.Protocol<State> => ({
     return { finishReason, error }
   }
 })
+
+/** An error beside the choices, inside of one (OpenRouter), or in place of the chunk (vLLM, Mistral). */
+const errorOf = (body: UnknownRecord): unknown => body["error"] ?? (body["object"] === "error" ? body : undefined)
 
 /** The response's id and model, once: some servers change the id between chunks. */
 const identify = (state: State, body: UnknownRecord, out: Protocol.Output): void => {
@@ -166,6 +170,10 @@ const stepToolCall = (state: State, item: unknown, out: Protocol.Output): Protoc
     : undefined
 }
 
+/** Whether the answer may have been cut in the middle of a tool call. */
+const isCut = (finishReason: StreamResult.FinishReason): boolean =>
+  finishReason !== "stop" && finishReason !== "tool-calls" && finishReason !== "other"
+
 const finishReasonOf = (word: string): StreamResult.FinishReason => {
   switch (word) {
     case "stop":
@@ -213,16 +221,20 @@ const toUsage = (usage: UnknownRecord): StreamResult.Usage => {
     inputTokens: {
       total: input,
       cacheRead,
-      uncached: input !== undefined && cacheRead !== undefined ? input - cacheRead : undefined,
+      uncached: difference(input, cacheRead),
       cacheWrite: number(inputDetails?.["cache_write_tokens"])
     },
     outputTokens: {
       total: outputTotal,
       reasoning,
-      text: outputTotal !== undefined && reasoning !== undefined ? outputTotal - reasoning : undefined
+      text: difference(outputTotal, reasoning)
     }
   }
 }
+
+/** `undefined` also where the part is larger than the whole: then the provider counts in some other way. */
+const difference = (whole: number | undefined, part: number | undefined): number | undefined =>
+  whole !== undefined && part !== undefined && part <= whole ? whole - part : undefined
 
 // -----------------------------------------------------------------------------
 // decoding
@@ -329,18 +341,21 @@ export interface LayerOptions extends Protocol.Options {
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: LayerOptions): Layer.Layer<StreamModel.StreamModel, never, HttpClient.HttpClient> =>
-  Layer.effect(
+export const layer = (options: LayerOptions): Layer.Layer<StreamModel.StreamModel, never, HttpClient.HttpClient> => {
+  const provider = options.provider ?? defaultProvider
+  const decodeBytes = decode(options)
+  return Layer.effect(
     StreamModel.StreamModel,
     Effect.map(HttpClient.HttpClient, (client) => ({
       stream: (request) =>
         Protocol.execute(client, toHttpRequest(request, options), {
-          provider: options.provider ?? defaultProvider,
+          provider,
           model: request.model ?? options.model,
-          decode: (response) => fromResponse(response, options)
+          decode: (response) => Protocol.decodeResponse(response, provider, decodeBytes)
         })
     }))
   )
+}
 
 const toHttpRequest = (request: StreamModel.StreamRequest, options: LayerOptions) => {
   const body = {

@@ -69,10 +69,14 @@ export interface Protocol<State> {
   readonly step: (state: State, chunk: unknown, out: Output) => DecodeError | undefined
   /** Whether the terminal event has come. */
   readonly isComplete: (state: State) => boolean
-  /** The stream is over, complete or not: the last events without `End`, and the failure if there is one. */
+  /**
+   * The stream is over, complete or not: the last events without `End`, and the failure if there is one. `isAccepted`
+   * says that it ends like a complete one though it may not be, by `onMissingFinish`.
+   */
   readonly onHalt: (
     state: State,
-    out: Output
+    out: Output,
+    isAccepted: boolean
   ) => { readonly finishReason: StreamEvent.End["finishReason"]; readonly error?: DecodeError | undefined }
 }
 
@@ -142,11 +146,11 @@ const drive = <State, In, E, R>(
         return Arr.isArrayNonEmpty(out.events) ? Effect.succeed(out.events) : end
       }
       const halt = (): Out => {
+        const policy = options?.onMissingFinish ?? "fail"
         const complete = protocol.isComplete(state)
-        const { error, finishReason } = protocol.onHalt(state, out)
+        const { error, finishReason } = protocol.onHalt(state, out, policy !== "fail")
         if (error !== undefined) return endWith(Effect.fail(error))
         if (!complete) {
-          const policy = options?.onMissingFinish ?? "fail"
           if (policy === "fail") {
             return endWith(Effect.fail(StreamError.make({ _tag: "Truncated", expected: protocol.terminal })))
           }
@@ -163,7 +167,7 @@ const drive = <State, In, E, R>(
         if (outcome === "done") return halt()
         if (outcome !== undefined) {
           // What the protocol still holds (usage, say) is not lost; the first failure is the one that counts.
-          protocol.onHalt(state, out)
+          protocol.onHalt(state, out, false)
           return endWith(Effect.fail(outcome))
         }
         return Arr.isArrayNonEmpty(out.events) ? Effect.succeed(out.events) : pull
@@ -176,7 +180,9 @@ const drive = <State, In, E, R>(
         onFailure: (cause): Out => {
           if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause)
           begin()
-          protocol.onHalt(state, out)
+          // As for an outcome; and an event that is whole but for its blank line has arrived too.
+          frames.end(run)
+          protocol.onHalt(state, out, false)
           return endWith(Effect.failCause(cause))
         },
         onDone: (): Out => {
@@ -193,6 +199,14 @@ const drive = <State, In, E, R>(
     })
   )
 
+/** What a chunk causes that cannot be read, or that the protocol throws on: it is nested too deep to be encoded, say. */
+const malformed = (
+  options: Options | undefined,
+  offset: number,
+  cause: unknown
+): StreamError.StreamErrorOf<"MalformedFrame"> | undefined =>
+  options?.onMalformed === "skip" ? undefined : StreamError.make({ _tag: "MalformedFrame", offset, cause })
+
 /** Server-sent events with JSON data; `[DONE]` ends the stream. */
 const sseFraming =
   (options: Options | undefined) =>
@@ -205,14 +219,15 @@ const sseFraming =
         return undefined
       }
       if (event.data === "[DONE]") return "done"
-      let chunk: unknown
       try {
-        chunk = JSON.parse(event.data)
+        return run.chunk(JSON.parse(event.data))
       } catch (cause) {
-        if (options?.onMalformed === "skip") return undefined
-        return StreamError.make({ _tag: "MalformedFrame", offset: event.offset, cause })
+        const text = event.data.trim()
+        if (text === "[DONE]") return "done"
+        if (text !== "") return malformed(options, event.offset, cause)
+        run.keepAlive()
+        return undefined
       }
-      return run.chunk(chunk)
     }
     return {
       feed(input, run) {
@@ -227,23 +242,32 @@ const sseFraming =
       end(run) {
         // Some servers leave out the last blank line: their last event counts when its JSON is whole.
         const event = frames.end()
-        if (event === undefined || !(event.data === "[DONE]" || parseJson(event.data) !== undefined)) return undefined
-        return take(event, run)
+        const isWhole = event !== undefined && (event.data.trim() === "[DONE]" || parseJson(event.data) !== undefined)
+        return isWhole ? take(event, run) : undefined
       }
     }
   }
 
 /** Chunks that somebody has decoded already. */
-const chunkFraming = (): Framing<unknown> => ({
-  feed(input, run) {
-    for (const chunk of input) {
-      const error = run.chunk(chunk)
-      if (error !== undefined) return error
-    }
-    return undefined
-  },
-  end: () => undefined
-})
+const chunkFraming = (options: Options | undefined) => (): Framing<unknown> => {
+  let count = 0
+  return {
+    feed(input, run) {
+      for (const chunk of input) {
+        let error: DecodeError | undefined
+        try {
+          error = run.chunk(chunk)
+        } catch (cause) {
+          error = malformed(options, count, cause)
+        }
+        if (error !== undefined) return error
+        count++
+      }
+      return undefined
+    },
+    end: () => undefined
+  }
+}
 
 /**
  * Decodes the bytes of a protocol that streams server-sent events.
@@ -251,13 +275,19 @@ const chunkFraming = (): Framing<unknown> => ({
  * @category decoding
  * @since 0.1.0
  */
-export const decodeSse =
-  <State>(protocol: Protocol<State>, options?: Options) =>
-  <E, R>(self: Stream.Stream<Uint8Array | string, E, R>): Stream.Stream<StreamEvent.StreamEvent, E | DecodeError, R> =>
-    drive(self, protocol, options, sseFraming(options))
+export const decodeSse = <State>(protocol: Protocol<State>, options?: Options) => {
+  SseStream.decode(options)
+  return <E, R>(
+    self: Stream.Stream<Uint8Array | string, E, R>
+  ): Stream.Stream<StreamEvent.StreamEvent, E | DecodeError, R> => drive(self, protocol, options, sseFraming(options))
+}
 
 /**
  * Runs a protocol over chunks that are decoded already.
+ *
+ * **Details**
+ *
+ * The `offset` of a `MalformedFrame` counts chunks here.
  *
  * @category decoding
  * @since 0.1.0
@@ -265,7 +295,7 @@ export const decodeSse =
 export const decodeChunks =
   <State>(protocol: Protocol<State>, options?: Options) =>
   <E, R>(self: Stream.Stream<unknown, E, R>): Stream.Stream<StreamEvent.StreamEvent, E | DecodeError, R> =>
-    drive(self, protocol, options, chunkFraming)
+    drive(self, protocol, options, chunkFraming(options))
 
 // -----------------------------------------------------------------------------
 // HTTP
@@ -358,7 +388,8 @@ const describeError = (
   readonly message?: string | undefined
 } => {
   if (typeof body === "string") return { message: nonEmpty(body.slice(0, 1_000)) }
-  const outer = record(body)
+  // Google's compatible server puts its error in an array.
+  const outer = record(Array.isArray(body) ? body[0] : body)
   const error = record(outer?.["error"]) ?? outer
   const code = error?.["code"]
   return {
@@ -381,12 +412,16 @@ const retryAfter = (
   secondsOrDate: string | undefined,
   now: number
 ): Duration.Duration | undefined => {
-  if (millis !== undefined && Number.isFinite(Number(millis))) return Duration.millis(Number(millis))
-  if (secondsOrDate === undefined) return undefined
-  if (Number.isFinite(Number(secondsOrDate))) return Duration.seconds(Number(secondsOrDate))
-  const date = Date.parse(secondsOrDate)
+  const ms = amount(millis)
+  if (ms !== undefined) return Duration.millis(ms)
+  const seconds = amount(secondsOrDate)
+  if (seconds !== undefined) return Duration.seconds(seconds)
+  const date = secondsOrDate !== undefined && /[a-z]/i.test(secondsOrDate) ? Date.parse(secondsOrDate) : NaN
   return Number.isNaN(date) ? undefined : Duration.millis(Math.max(0, date - now))
 }
+
+const amount = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\s*\d{1,12}(\.\d+)?\s*$/.test(text) ? Number(text) : undefined
 
 const parseJson = (text: string): unknown => {
   try {
