@@ -26,7 +26,7 @@ import { type Automaton, build, childOf, outputsOf } from "./ahoCorasick.ts"
 /**
  * Called for each match, from left to right, when it is decided: which pattern (the first of equal ones), where the
  * match begins in the stream's input (UTF-16 code units), and the text that matched. Returns what stands in its place,
- * or `undefined` to stop: nothing is emitted from the match on.
+ * or `undefined` to stop: nothing is emitted from the match on. It must not throw, nor push into the same stream.
  *
  * @category models
  * @since 0.1.0
@@ -191,13 +191,9 @@ const caseVariants = (character: string): ReadonlyArray<string> => {
   }
   casedCharacters ??= findCasedCharacters()
   const variants = casedCharacters.match(new RegExp(`\\u{${unit.toString(16)}}`, "giu"))
-  // All cases of a letter have one length and one high surrogate; should Unicode ever add a letter for which this does
-  // not hold, its cases differ here.
-  return (
-    variants?.filter(
-      (variant) => variant.length === character.length && (variant.length === 1 || variant[0] === character[0])
-    ) ?? [character]
-  )
+  // All cases of a letter have one length; should Unicode ever add a letter for which this does not hold, its cases
+  // differ here.
+  return variants?.filter((variant) => variant.length === character.length) ?? [character]
 }
 
 // Every character that has another case. Finding them takes 15 ms, which ASCII patterns never pay.
@@ -308,7 +304,7 @@ class ReplacingStream implements LiteralStream {
     this.text = ""
     this.position = -depth[node]!
     this.output = ""
-    while (node !== 0 && !this.stopped) {
+    while (node !== 0) {
       if (outputs[node] !== 0) this.replaceAll(node, -depth[node]!)
       node = fail[node]!
     }

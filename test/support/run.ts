@@ -1,5 +1,7 @@
 /** Running streams of events, and looking at what came. */
+import { assert } from "@effect/vitest"
 import { Effect, Stream } from "effect"
+import type * as StreamError from "../../src/StreamError.ts"
 import * as StreamEvent from "../../src/StreamEvent.ts"
 
 export interface Run<A, E> {
@@ -51,6 +53,19 @@ export const show = (event: StreamEvent.StreamEvent): string => {
 
 export const textOf = (events: ReadonlyArray<StreamEvent.StreamEvent>, tag: StreamEvent.TextEvent["_tag"]): string =>
   events.map((event) => (event._tag === tag ? event.delta : "")).join("")
+
+/** The Metadata event with what the provider said at the end. */
+export const finishOf = (events: ReadonlyArray<StreamEvent.StreamEvent>): StreamEvent.Metadata | undefined =>
+  events.filter(StreamEvent.is("Metadata")).findLast((event) => event.kind === "finish" || event.kind === "usage")
+
+/** The reason of a failure, which must be the one given. */
+export const reasonOf = <T extends StreamError.Reason["_tag"]>(
+  failure: StreamError.StreamError | undefined,
+  tag: T
+): Extract<StreamError.Reason, { readonly _tag: T }> => {
+  assert.strictEqual(failure?.reason._tag, tag, failure?.message)
+  return failure!.reason as Extract<StreamError.Reason, { readonly _tag: T }>
+}
 
 /** Numbers in [0, 1) that are the same in every run. */
 export const random = (seed: number) => (): number => {

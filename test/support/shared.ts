@@ -48,6 +48,7 @@ export interface Expected {
     readonly cached: number | null
     readonly cacheWrite: number | null
   } | null
+  readonly usageRaw: { readonly prompt_tokens_details?: { readonly cache_write_tokens?: number } } | null
   readonly usageInclusive: { readonly input: number | null; readonly output: number | null } | null
   readonly errors: ReadonlyArray<{
     readonly message: string
