@@ -12,7 +12,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import type * as StreamEvent from "./StreamEvent.ts"
 import type * as StreamResult from "./StreamResult.ts"
 
@@ -54,9 +57,10 @@ export interface Callbacks<out R = never> {
  * @category models
  * @since 0.1.0
  */
-export type Services<C extends Callbacks<unknown>> = {
-  [K in keyof C]: C[K] extends (...args: never) => Effect.Effect<unknown, unknown, infer R> ? R : never
-}[keyof C]
+export type Services<C extends Callbacks<unknown>> = ServicesOf<C[keyof C]>
+
+// Distributes, so that a callback that may be missing counts too.
+type ServicesOf<F> = F extends (...args: never) => Effect.Effect<unknown, unknown, infer R> ? R : never
 
 /**
  * The callbacks in force, in the order in which they run.
@@ -133,12 +137,25 @@ export const layer = <const C extends Callbacks<unknown>>(
     StreamCallbacks,
     Effect.gen(function* () {
       const existing = yield* StreamCallbacks
-      // Without what building a Layer adds: the scope and the memo map of the build are nothing to a callback.
-      const context = Context.omit(Scope.Scope, Layer.CurrentMemoMap)(yield* Effect.context<Services<C>>())
+      const context = withoutAmbient(yield* Effect.context<Services<C>>())
       const registered: Registered = { callbacks, context: context as Context.Context<never> }
       return { registered: options?.mergeWithExisting === false ? [registered] : [...existing.registered, registered] }
     })
   )
+
+/**
+ * Without the scope and the memo map of the build, which are nothing to a callback, and without the spans and the logging
+ * of whoever built the Layer: those are the running fiber's, also where it has none.
+ */
+const withoutAmbient = Context.omit(
+  Scope.Scope,
+  Layer.CurrentMemoMap,
+  Tracer.ParentSpan,
+  Logger.CurrentLoggers,
+  References.CurrentLogAnnotations,
+  References.CurrentLogSpans,
+  References.MinimumLogLevel
+)
 
 /**
  * Adds one callback, for the events of one kind.

@@ -99,6 +99,9 @@ export const layer = (values: Partial<StreamConfig>): Layer.Layer<never> => {
 }
 
 const Size = Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThanOrEqualTo(0))
+const Delay = Schema.DurationFromString.check(
+  Schema.makeFilter((delay) => !Duration.isNegative(delay) || "Expected a duration that is not negative")
+)
 const PositiveInt = Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThanOrEqualTo(1))
 
 /**
@@ -120,7 +123,7 @@ export const config: Config.Config<StreamConfig> = Config.all({
     Config.withDefault(defaults.maxEventSize)
   ),
   chunkSize: Config.schema(PositiveInt, "CODOMYRMEX_STREAM_CHUNK_SIZE").pipe(Config.withDefault(defaults.chunkSize)),
-  chunkDelay: Config.Duration("CODOMYRMEX_STREAM_CHUNK_DELAY").pipe(Config.withDefault(defaults.chunkDelay)),
+  chunkDelay: Config.schema(Delay, "CODOMYRMEX_STREAM_CHUNK_DELAY").pipe(Config.withDefault(defaults.chunkDelay)),
   filterPatterns: Config.String("CODOMYRMEX_STREAM_FILTER_PATTERNS").pipe(
     Config.map((patterns) =>
       patterns

@@ -62,13 +62,17 @@ export const fromAsyncIterable = (
         const controller = new AbortController()
         const iterator = yield* Effect.try({
           try: () => (typeof iterable === "function" ? iterable(controller.signal) : iterable)[Symbol.asyncIterator](),
-          catch: sourceFailure
+          catch: (cause) => {
+            controller.abort()
+            return sourceFailure(cause)
+          }
         })
         // Not `Stream.fromAsyncIterable`: its promises (`tryPromise`, `finally`) take a third more time for each token.
         let state: "idle" | "waiting" | "over" = "idle"
         let resume: (effect: Pull.Pull<readonly [string], StreamError.StreamErrorOf<"SourceFailure">>) => void =
           constVoid
         const onNext = (result: IteratorResult<string>) => {
+          if (Object(result) !== result) return onError(new TypeError("The iterator gave no result"))
           state = result.done === true ? "over" : "idle"
           resume(result.done === true ? Cause.done() : Effect.succeed([result.value]))
         }
@@ -81,7 +85,7 @@ export const fromAsyncIterable = (
           Effect.suspend(() => {
             controller.abort()
             if (state === "over" || iterator.return === undefined) return Effect.void
-            const returned = Promise.resolve(iterator.return()).then(constVoid, constVoid)
+            const returned = new Promise((resolve) => resolve(iterator.return?.())).then(constVoid, constVoid)
             // Behind a `next()` that waits, `return()` may never settle.
             return state === "waiting" ? Effect.void : Effect.promise(() => returned)
           })
@@ -129,10 +133,16 @@ const constVoid = () => {}
 export const fromReadableStream = (
   evaluate: () => ReadableStream<string> | ReadableStream<Uint8Array>
 ): Stream.Stream<string, StreamError.StreamErrorOf<"SourceFailure">> =>
-  Stream.fromReadableStream({
-    evaluate: evaluate as () => ReadableStream<string | Uint8Array>,
-    onError: sourceFailure
-  }).pipe(decodeText)
+  Stream.unwrap(
+    Effect.try({
+      try: () => {
+        const readable = evaluate() as ReadableStream<string | Uint8Array>
+        if (readable.locked) throw new TypeError("The stream is locked: another reader has it")
+        return Stream.fromReadableStream({ evaluate: () => readable, onError: sourceFailure })
+      },
+      catch: sourceFailure
+    })
+  ).pipe(decodeText)
 
 /**
  * Decodes the UTF-8 bytes of a stream and passes its text on as it is. Code points that are split over chunks stay whole;

@@ -40,12 +40,25 @@ describe("layerConfig", () => {
     })
   )
 
+  it.effect("a variable that is set to nothing keeps its default", () =>
+    Effect.gen(function* () {
+      const names = ["MAX_BUFFER_SIZE", "MAX_EVENT_SIZE", "CHUNK_SIZE", "CHUNK_DELAY", "FILTER_PATTERNS"]
+      const env = Object.fromEntries(names.map((name) => [`CODOMYRMEX_STREAM_${name}`, ""]))
+      assert.deepStrictEqual(yield* Effect.provide(read, from(env)), StreamConfig.defaults)
+    })
+  )
+
   for (const [name, value] of [
     ["CODOMYRMEX_STREAM_MAX_BUFFER_SIZE", "-1"],
     ["CODOMYRMEX_STREAM_MAX_EVENT_SIZE", "0"],
     ["CODOMYRMEX_STREAM_CHUNK_SIZE", "0"],
     ["CODOMYRMEX_STREAM_CHUNK_SIZE", "ten"],
-    ["CODOMYRMEX_STREAM_CHUNK_DELAY", "soon"]
+    ["CODOMYRMEX_STREAM_CHUNK_DELAY", "soon"],
+    ["CODOMYRMEX_STREAM_CHUNK_DELAY", "-5 millis"],
+    ["CODOMYRMEX_STREAM_MAX_BUFFER_SIZE", "1.5"],
+    ["CODOMYRMEX_STREAM_MAX_BUFFER_SIZE", "lots"],
+    ["CODOMYRMEX_STREAM_MAX_BUFFER_SIZE", "Infinity"],
+    ["CODOMYRMEX_STREAM_MAX_EVENT_SIZE", "10 MB"]
   ] as const) {
     it.effect(`${name}=${value} fails and names the variable`, () =>
       Effect.gen(function* () {
@@ -53,6 +66,36 @@ describe("layerConfig", () => {
         assert.include(String(error), name)
       })
     )
+  }
+})
+
+describe("layer", () => {
+  it.effect("what is not given keeps its default", () =>
+    Effect.gen(function* () {
+      const config = yield* Effect.provide(read, StreamConfig.layer({ chunkSize: 3 }))
+      assert.deepStrictEqual(config, { ...StreamConfig.defaults, chunkSize: 3 })
+      const unbounded = StreamConfig.layer({ maxBufferSize: Infinity })
+      assert.strictEqual((yield* Effect.provide(read, unbounded)).maxBufferSize, Infinity)
+    })
+  )
+
+  // A limit of NaN would bound nothing, and a chunk of 0 would go on for ever.
+  const impossible: ReadonlyArray<Partial<StreamConfig.StreamConfig>> = [
+    { maxBufferSize: -1 },
+    { maxBufferSize: Number.NaN },
+    { maxEventSize: 0 },
+    { maxEventSize: Number.NaN },
+    { chunkSize: 0 },
+    { chunkSize: 1.5 },
+    { chunkSize: Number.NaN },
+    { chunkDelay: Duration.millis(-1) },
+    { filterPatterns: ["a", ""] }
+  ]
+  for (const values of impossible) {
+    const [name] = Object.keys(values)
+    it(`${name} ${String(Object.values(values)[0])} is refused at once, by name`, () => {
+      assert.throws(() => StreamConfig.layer(values), RangeError, name)
+    })
   }
 })
 

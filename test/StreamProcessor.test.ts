@@ -1,10 +1,12 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Stream } from "effect"
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { Cause, Context, Data, Effect, Exit, Fiber, Layer, pipe, Stream } from "effect"
 import { flow } from "effect/Function"
-import { expectTypeOf } from "vitest"
+import { TestClock } from "effect/testing"
 import type * as StreamError from "../src/StreamError.ts"
 import * as StreamEvent from "../src/StreamEvent.ts"
+import * as StreamHandler from "../src/StreamHandler.ts"
 import * as StreamProcessor from "../src/StreamProcessor.ts"
+import * as StreamStats from "../src/StreamStats.ts"
 import * as StreamArbitrary from "../src/testing/StreamArbitrary.ts"
 import * as StreamLaws from "../src/testing/StreamLaws.ts"
 import * as StreamTest from "../src/testing/StreamTest.ts"
@@ -151,5 +153,174 @@ describe("transduce", () => {
   it("its failures are in its type", () => {
     expectTypeOf(hold).toEqualTypeOf<StreamProcessor.StreamProcessor>()
     expectTypeOf<StreamError.StreamErrorOf<"Timeout">>().toExtend<StreamError.StreamError>()
+  })
+})
+
+describe("a processor that fails", () => {
+  class Refused extends Data.TaggedError("Refused")<{}> {}
+  const hello = Stream.make("a", "b", "c").pipe(Stream.rechunk(1), StreamEvent.fromText)
+  const is = (text: string) => (event: StreamEvent.StreamEvent) => event._tag === "Delta" && event.delta === text
+  const refuse = StreamProcessor.make((event) => (is("b")(event) ? Effect.fail(new Refused()) : Effect.succeed(event)))
+
+  it.effect(
+    "ends the stream behind what came before; the handler keeps that, tells of it, and lets the source go",
+    () =>
+      Effect.gen(function* () {
+        const probe = yield* StreamTest.probe(hello)
+        const { exit, result } = yield* probe.stream.pipe(refuse, StreamHandler.runExit())
+        const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+        assert.instanceOf(error, Refused)
+        assert.strictEqual(result.text, "a")
+        const { pulls, releases, violations } = yield* probe.report
+        assert.deepStrictEqual([pulls, releases, violations], [3, 1, []])
+        assert.deepStrictEqual(
+          (yield* StreamTest.recorded).slice(-2).map(({ callback }) => callback),
+          ["onError", "onExit"]
+        )
+        assert.deepStrictEqual((yield* (yield* StreamStats.StreamStats).totals).failed, 1)
+      }).pipe(Effect.provide(Layer.merge(StreamTest.recorder, StreamStats.layerMemory())))
+  )
+
+  it.effect("by a defect, in make, in filterMap or in transduce, fails the same way", () =>
+    Effect.gen(function* () {
+      const defect = new Error("bug")
+      const throwing = (event: StreamEvent.StreamEvent) => {
+        if (is("b")(event)) throw defect
+        return event
+      }
+      const processors: ReadonlyArray<StreamProcessor.StreamProcessor> = [
+        StreamProcessor.make((event) => Effect.sync(() => throwing(event))),
+        StreamProcessor.make((event) => Effect.succeed(throwing(event))),
+        StreamProcessor.filterMap(throwing),
+        StreamProcessor.transduce(() => ({
+          step: (event, out) => {
+            out.push(throwing(event))
+            return undefined
+          },
+          flush: () => {}
+        }))
+      ]
+      for (const processor of processors) {
+        const probe = yield* StreamTest.probe(hello)
+        const { exit, result } = yield* probe.stream.pipe(processor, StreamHandler.runExit())
+        assert.strictEqual(Exit.isFailure(exit) && Cause.squash(exit.cause), defect)
+        assert.deepStrictEqual([result.text, result.stats.outcome], ["a", "failed"])
+        assert.deepStrictEqual((yield* probe.report).violations, [])
+      }
+    })
+  )
+
+  it.effect(
+    "an effect that waits is interrupted with the stream, and each event goes on as soon as its own is done",
+    () =>
+      Effect.gen(function* () {
+        const seen: Array<string> = []
+        let interrupted = 0
+        const slow = StreamProcessor.make((event) =>
+          Effect.sleep("1 second").pipe(
+            Effect.as(event),
+            Effect.onInterrupt(() => Effect.sync(() => interrupted++))
+          )
+        )
+        const together = StreamTest.script([
+          StreamTest.together(StreamEvent.start(0), StreamEvent.delta(0, "a"), StreamEvent.delta(0, "b"))
+        ])
+        const fiber = yield* together.pipe(
+          slow,
+          Stream.runForEach((event) => Effect.sync(() => seen.push(event._tag))),
+          Effect.forkChild({ startImmediately: true })
+        )
+        yield* TestClock.adjust("2 seconds")
+        assert.deepStrictEqual(seen, ["Start", "Delta"])
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual([seen.length, interrupted], [2, 1])
+      })
+  )
+})
+
+describe("transduce, treated badly", () => {
+  const counted = () => {
+    const calls = { flush: 0, open: 0, step: 0 }
+    const processor = StreamProcessor.transduce<"no">(() => {
+      calls.open++
+      return {
+        step(event, out) {
+          calls.step++
+          out.push(event)
+          return event._tag === "Refusal" ? "no" : undefined
+        },
+        flush() {
+          calls.flush++
+        }
+      }
+    })
+    return { calls, processor }
+  }
+
+  it.effect("flushes once at the end, asks nothing more then, and nothing behind an error of its own", () =>
+    Effect.gen(function* () {
+      const whole = counted()
+      const probe = yield* StreamTest.probe(Stream.make(StreamEvent.delta(0, "a")))
+      const pull = yield* Stream.toPull(whole.processor(probe.stream))
+      yield* pull
+      for (let i = 0; i < 3; i++) assert.isTrue(Exit.isFailure(yield* Effect.exit(pull)))
+      assert.deepStrictEqual(whole.calls, { flush: 1, open: 1, step: 1 })
+      assert.strictEqual((yield* probe.report).pullsAfterEnd, 0)
+
+      const failing = counted()
+      const events = [StreamEvent.delta(0, "a"), StreamEvent.refusal(0, "b"), StreamEvent.delta(0, "c")]
+      const again = yield* Stream.toPull(failing.processor(Stream.fromArray(events)))
+      assert.lengthOf(yield* again, 2)
+      for (let i = 0; i < 3; i++) assert.strictEqual(yield* Effect.flip(again), "no")
+      assert.deepStrictEqual(failing.calls, { flush: 0, open: 1, step: 2 })
+    })
+  )
+
+  it.effect("flushes before a defect of the source, and not after an interruption", () =>
+    Effect.gen(function* () {
+      const died = counted()
+      yield* Effect.exit(Stream.runDrain(died.processor(Stream.die("bug"))))
+      assert.strictEqual(died.calls.flush, 1)
+      const interrupted = counted()
+      yield* Effect.exit(Stream.runDrain(interrupted.processor(Stream.fromEffect(Effect.interrupt))))
+      const fiber = yield* Effect.forkChild(Stream.runDrain(interrupted.processor(Stream.never)), {
+        startImmediately: true
+      })
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(interrupted.calls, { flush: 0, open: 2, step: 0 })
+    })
+  )
+
+  it.effect("goes over a million events that come to nothing", () =>
+    Effect.gen(function* () {
+      const swallow = StreamProcessor.transduce(() => ({ step: () => undefined, flush: () => {} }))
+      const events = Array.from({ length: 500_000 }, () => StreamEvent.delta(0, "a"))
+      const single = Stream.rechunk(Stream.fromArray(events), 1)
+      assert.deepStrictEqual(yield* Stream.runCollect(swallow(Stream.concat(single, Stream.fromArray(events)))), [])
+    })
+  )
+})
+
+describe("types", () => {
+  class Limit extends Context.Service<Limit, number>()("Limit") {}
+  const limited = StreamProcessor.make((event) => Effect.as(Limit, event))
+  const strict = StreamProcessor.make((event) =>
+    event._tag === "End" ? Effect.fail("no" as const) : Effect.succeed(event)
+  )
+  const foreign = Stream.fail("reset" as const)
+  type Both = Stream.Stream<StreamEvent.StreamEvent, "reset" | "no", Limit>
+
+  it("failures and services add up by pipe, by the method and by flow", () => {
+    expectTypeOf(pipe(foreign, limited, strict)).toEqualTypeOf<Both>()
+    expectTypeOf(foreign.pipe(StreamProcessor.passthrough, limited, strict)).toEqualTypeOf<Both>()
+    const both: StreamProcessor.StreamProcessor<"no", Limit> = flow(limited, strict)
+    expectTypeOf(both(foreign)).toEqualTypeOf<Both>()
+    expectTypeOf(flow(limited, strict)(foreign)).toEqualTypeOf<Both>()
+  })
+
+  it("one that adds nothing goes where more is allowed, and not the other way round", () => {
+    expectTypeOf(StreamProcessor.passthrough).toExtend<StreamProcessor.StreamProcessor<"no", Limit>>()
+    expectTypeOf(strict).not.toExtend<StreamProcessor.StreamProcessor>()
+    expectTypeOf(limited).not.toExtend<StreamProcessor.StreamProcessor<"no">>()
   })
 })

@@ -1,9 +1,12 @@
-import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Stream } from "effect"
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { Cause, Data, Duration, Effect, Exit, Fiber, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { expectTypeOf } from "vitest"
+import * as StreamConfig from "../src/StreamConfig.ts"
 import type * as StreamError from "../src/StreamError.ts"
+import * as StreamEvent from "../src/StreamEvent.ts"
+import * as StreamHandler from "../src/StreamHandler.ts"
 import * as StreamSource from "../src/StreamSource.ts"
+import * as StreamTest from "../src/testing/StreamTest.ts"
 
 describe("fromAsyncIterable", () => {
   it.effect("a function makes an iterable for each run; its signal is aborted at the end", () =>
@@ -91,6 +94,159 @@ describe("fromAsyncIterable", () => {
   )
 })
 
+describe("fromAsyncIterable, treated badly", () => {
+  it.effect("the signal is aborted on every exit: end, failure, a reader that leaves, interruption", () =>
+    Effect.gen(function* () {
+      const signals: Array<AbortSignal> = []
+      const source = (last: "end" | "throw" | "stall") =>
+        StreamSource.fromAsyncIterable(async function* (signal) {
+          signals.push(signal)
+          assert.isFalse(signal.aborted)
+          yield "a"
+          if (last === "throw") throw new Error("boom")
+          if (last === "stall") await new Promise(() => {})
+        })
+      yield* Stream.runDrain(source("end"))
+      yield* Effect.exit(Stream.runDrain(source("throw")))
+      yield* Stream.runDrain(Stream.take(source("stall"), 1))
+      yield* Effect.exit(Stream.runForEach(source("stall"), () => Effect.fail("full")))
+      yield* Effect.exit(Stream.runForEach(source("stall"), () => Effect.interrupt))
+      assert.deepStrictEqual(
+        signals.map((signal) => signal.aborted),
+        [true, true, true, true, true]
+      )
+      const told = StreamSource.fromAsyncIterable((signal) => {
+        signals.push(signal)
+        throw new Error("no connection")
+      })
+      yield* Effect.exit(Stream.runDrain(told))
+      assert.isTrue(signals.at(-1)?.aborted)
+    })
+  )
+
+  it.live("the signal is aborted before the generator's own cleanup is waited for", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const source = StreamSource.fromAsyncIterable(async function* (signal) {
+        // A request that runs beside the generator and ends when it is aborted.
+        const request = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()))
+        try {
+          yield "a"
+          yield "b"
+        } finally {
+          await request
+          log.push("cleaned up")
+        }
+      })
+      yield* Stream.runDrain(Stream.take(source, 1)).pipe(Effect.timeout("5 seconds"))
+      assert.deepStrictEqual(log, ["cleaned up"])
+    })
+  )
+
+  it.live("a stall under a handler: interruption returns, the signal is aborted, what came is kept", () =>
+    Effect.gen(function* () {
+      let aborted: AbortSignal | undefined
+      const stalled = StreamSource.fromAsyncIterable(async function* (signal) {
+        aborted = signal
+        yield "a"
+        await new Promise(() => {})
+      })
+      const arrived = yield* Effect.gen(function* () {
+        const handler = yield* StreamHandler.make()
+        const fiber = yield* Effect.forkChild(handler.run(StreamEvent.fromText(stalled)))
+        while ((yield* handler.buffer.content) !== "a") yield* Effect.sleep(1)
+        yield* Effect.timeout(Fiber.interrupt(fiber), "5 seconds")
+        return yield* StreamTest.recorded
+      }).pipe(Effect.provide(StreamTest.recorder))
+      assert.isTrue(aborted?.aborted)
+      const last = arrived.at(-1)
+      assert(last?.callback === "onExit")
+      assert.deepStrictEqual([last.value.result.text, last.value.result.stats.outcome], ["a", "interrupted"])
+    })
+  )
+
+  const boom = new Error("boom")
+  const throwing: Record<string, AsyncIterable<string> | ((signal: AbortSignal) => AsyncIterable<string>)> = {
+    "making the iterable": () => {
+      throw boom
+    },
+    "making the iterator": {
+      [Symbol.asyncIterator]: () => {
+        throw boom
+      }
+    },
+    "next, at once": {
+      [Symbol.asyncIterator]: () => ({
+        next: () => {
+          throw boom
+        }
+      })
+    },
+    "next, later": { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(boom) }) }
+  }
+  it.effect.each(Object.keys(throwing))("what %s throws is SourceFailure, and the handler tells of it", (where) =>
+    Effect.gen(function* () {
+      const source = StreamSource.fromAsyncIterable(throwing[where]!)
+      const { exit, result } = yield* source.pipe(StreamEvent.fromText, StreamHandler.runExit())
+      const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+      assert.propertyVal(Object(error), "_tag", "StreamError")
+      assert.strictEqual((yield* Effect.flip(Stream.runDrain(source))).reason.cause, boom)
+      assert.strictEqual(result.stats.outcome, "failed")
+    })
+  )
+
+  it.effect("an iterator that gives no result at all is a SourceFailure, not a stall", () =>
+    Effect.gen(function* () {
+      const next = () => Promise.resolve(undefined as unknown as IteratorResult<string>)
+      const source = StreamSource.fromAsyncIterable({ [Symbol.asyncIterator]: () => ({ next }) })
+      assert.instanceOf((yield* Effect.flip(Stream.runDrain(source))).reason.cause, TypeError)
+    })
+  )
+
+  it.effect("a cleanup that throws does not undo what the reader got", () =>
+    Effect.gen(function* () {
+      const source = StreamSource.fromAsyncIterable(async function* () {
+        try {
+          yield "a"
+          yield "b"
+        } finally {
+          // oxlint-disable-next-line no-unsafe-finally
+          throw boom
+        }
+      })
+      assert.deepStrictEqual(yield* Stream.runCollect(Stream.take(source, 1)), ["a"])
+    })
+  )
+
+  it.effect("an iterable that is used up is empty when it runs again", () =>
+    Effect.gen(function* () {
+      const once = (async function* () {
+        yield "a"
+      })()
+      const source = StreamSource.fromAsyncIterable(once)
+      assert.deepStrictEqual(yield* Stream.runCollect(source), ["a"])
+      assert.deepStrictEqual(yield* Stream.runCollect(source), [])
+    })
+  )
+
+  it.effect("one that never ends is bounded by the handler, and let go", () =>
+    Effect.gen(function* () {
+      let released = 0
+      const endless = StreamSource.fromAsyncIterable(async function* () {
+        try {
+          for (;;) yield "0123456789"
+        } finally {
+          released++
+        }
+      })
+      const error = yield* Effect.flip(StreamSource.streamToString(endless, { maxBufferSize: 95 }))
+      assert.deepStrictEqual(error.reason, { _tag: "BufferOverflow", limit: 95, size: 100 })
+      assert.strictEqual(error.partial?.text.length, 90)
+      assert.strictEqual(released, 1)
+    })
+  )
+})
+
 describe("fromReadableStream", () => {
   const stream = <A>(...chunks: ReadonlyArray<A>) =>
     new ReadableStream<A>({
@@ -145,6 +301,58 @@ describe("fromReadableStream", () => {
       assert.strictEqual(cancelled, 1)
     })
   )
+
+  it.effect("one that cannot be opened is a SourceFailure: it threw, it is locked", () =>
+    Effect.gen(function* () {
+      const boom = new Error("boom")
+      const thrown = StreamSource.fromReadableStream(() => {
+        throw boom
+      })
+      assert.strictEqual((yield* Effect.flip(Stream.runDrain(thrown))).reason.cause, boom)
+      const locked = stream("a")
+      locked.getReader()
+      const refused = StreamSource.fromReadableStream(() => locked)
+      assert.instanceOf((yield* Effect.flip(Stream.runDrain(refused))).reason.cause, TypeError)
+    })
+  )
+
+  it.effect("text behind half a code point: the half is replaced, the text kept", () =>
+    Effect.gen(function* () {
+      const mixed = Stream.make<ReadonlyArray<string | Uint8Array>>(bytes.subarray(3, 5), "text", bytes.subarray(0, 1))
+      assert.strictEqual(yield* Stream.mkString(StreamSource.decodeText(mixed)), "\ufffdtextH")
+    })
+  )
+
+  it.effect("the text before a failure is delivered before it", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const failing = StreamTest.script([bytes.subarray(0, 3), bytes.subarray(3, 5), StreamTest.fail("reset")])
+      const error = yield* StreamSource.decodeText(failing).pipe(
+        Stream.runForEach((text) => Effect.sync(() => seen.push(text))),
+        Effect.flip
+      )
+      assert.deepStrictEqual([seen, error], [["Hé"], "reset"])
+    })
+  )
+
+  it.live("a stalled one is cancelled by interruption, at once", () =>
+    Effect.gen(function* () {
+      let cancelled = 0
+      const source = StreamSource.fromReadableStream(
+        () =>
+          new ReadableStream<string>({
+            pull: () => new Promise(() => {}),
+            cancel: () => {
+              cancelled++
+            }
+          })
+      )
+      const fiber = yield* Effect.forkChild(Stream.runDrain(source))
+      yield* Effect.sleep(5)
+      yield* Effect.timeout(Fiber.interrupt(fiber), "5 seconds")
+      assert.strictEqual(cancelled, 1)
+    })
+  )
 })
 
 describe("chunkStream and streamToString", () => {
@@ -187,4 +395,74 @@ describe("chunkStream and streamToString", () => {
       assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) === "mine")
     })
   )
+
+  it.effect("what is not given comes from StreamConfig; what is given wins; a delay can be 0", () =>
+    Effect.gen(function* () {
+      const chunks = (options?: Parameters<typeof StreamSource.chunkStream>[1]) =>
+        Effect.gen(function* () {
+          const fiber = yield* StreamSource.chunkStream("aaaabbbb", options).pipe(
+            Stream.runCollect,
+            Effect.timed,
+            Effect.forkChild({ startImmediately: true })
+          )
+          yield* TestClock.adjust("1 minute")
+          const [duration, all] = yield* Fiber.join(fiber)
+          return [all.length, Duration.toSeconds(duration)] as const
+        })
+      const config = StreamConfig.layer({ chunkSize: 4, chunkDelay: Duration.seconds(3) })
+      assert.deepStrictEqual(yield* Effect.provide(chunks(), config), [2, 3])
+      assert.deepStrictEqual(yield* Effect.provide(chunks({ chunkSize: 2 }), config), [4, 9])
+      assert.deepStrictEqual(yield* Effect.provide(chunks({ delay: "1 second" }), config), [2, 1])
+      assert.deepStrictEqual(yield* Effect.provide(chunks({ delay: 0 }), config), [2, 0])
+      assert.deepStrictEqual(yield* chunks(), [1, 0])
+    })
+  )
+
+  it.effect.prop(
+    "the chunks are the text, none is empty, and no character is torn",
+    { text: Schema.String, chunkSize: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 5 })) },
+    ({ chunkSize, text }) =>
+      Effect.gen(function* () {
+        const chunks = yield* Stream.runCollect(StreamSource.chunkStream(text, { chunkSize, delay: 0 }))
+        assert.strictEqual(chunks.join(""), text)
+        const sizes = chunks.map((chunk) => Array.from(chunk).length)
+        assert.deepStrictEqual(
+          sizes,
+          sizes.map((_, i) => Math.min(chunkSize, Array.from(text).length - i * chunkSize))
+        )
+      })
+  )
+
+  it.effect("streamToString passes a handler: callbacks see it, and the limit is the configured one", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* StreamSource.streamToString(Stream.make("a", "b")), "ab")
+      assert.deepStrictEqual(
+        (yield* StreamTest.recorded).map(({ callback }) => callback),
+        ["onStart", "onDelta", "onDelta", "onEnd", "onExit"]
+      )
+      const error = yield* StreamSource.streamToString(Stream.make("abc")).pipe(
+        Effect.flip,
+        Effect.provide(StreamConfig.layer({ maxBufferSize: 2 }))
+      )
+      assert.deepStrictEqual(error.reason, { _tag: "BufferOverflow", limit: 2, size: 3 })
+      assert.throws(() => StreamSource.streamToString(Stream.empty, { maxBufferSize: -1 }), RangeError, "maxBufferSize")
+    }).pipe(Effect.provide(StreamTest.recorder))
+  )
+
+  it.effect("streamToString: 10 MB in one chunk, a million empty ones, halves of surrogate pairs", () =>
+    Effect.gen(function* () {
+      const large = "x".repeat(10_000_000)
+      assert.isTrue((yield* StreamSource.streamToString(Stream.make(large))) === large)
+      const nothing = Stream.fromArray(Array.from({ length: 1_000_000 }, () => ""))
+      assert.strictEqual(yield* StreamSource.streamToString(Stream.concat(nothing, Stream.make("a"))), "a")
+      assert.strictEqual(yield* StreamSource.streamToString(Stream.make("\ud83d", "\ude00", "\ud83d")), "😀\ud83d")
+    })
+  )
+
+  it("streamToString adds BufferOverflow to the stream's own failures, and nothing else", () => {
+    class Foreign extends Data.TaggedError("Foreign")<{}> {}
+    expectTypeOf(StreamSource.streamToString(Stream.fail(new Foreign()))).toEqualTypeOf<
+      Effect.Effect<string, Foreign | StreamError.StreamErrorOf<"BufferOverflow">>
+    >()
+  })
 })

@@ -107,6 +107,8 @@ describe("literalMatcher", () => {
       [["abcx", "bcd", "cde"], "abcde", "a<1@1:bcd>e"],
       [["aa"], "aaaaa", "<0@0:aa><0@2:aa>a"],
       [["same", "same"], "same", "<0@0:same>"],
+      [["ab", "ababc", "xababde"], "xababdfababc", "x<0@1:ab><0@3:ab>df<1@7:ababc>"],
+      [["ab", "ababc", "xababdababe", "xxababdababfg"], "xxababdababf", "xx<0@2:ab><0@4:ab>d<0@7:ab><0@9:ab>f"],
       [["abababc", "ab", "ba"], "abababab", "<1@0:ab><1@2:ab><1@4:ab><1@6:ab>"]
     ]
     for (const [patterns, text, expected] of cases) {
@@ -146,6 +148,21 @@ describe("literalMatcher", () => {
       assert.strictEqual(run(exact(patterns), cut(text, lengths)), reference(patterns, text))
     },
     { arbitrary: { runs: 2_000 } }
+  )
+
+  it.prop(
+    "gives the reference's result where what is held back holds many matches",
+    {
+      patterns: Arbitrary.array(textOf(["ab", "ab", "b", "abc", "x"], 1, 6), { minLength: 2, maxLength: 9 }),
+      picks: Arbitrary.array(Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 99 })))),
+      lengths
+    },
+    ({ lengths, patterns, picks }) => {
+      // Beginnings of patterns in a row, which the next one mostly does not complete.
+      const text = picks.map((pick) => patterns[pick % patterns.length]!.slice(pick % 3, -1 - (pick % 2))).join("")
+      assert.strictEqual(run(exact(patterns), cut(text, lengths)), reference(patterns, text))
+    },
+    { arbitrary: { runs: 3_000 } }
   )
 
   it("emits all that no continuation can change, and no more, for every three short patterns", () => {
@@ -220,18 +237,30 @@ describe("literalMatcher", () => {
   })
 
   it("calls no more after it stopped, also where several matches are decided at once", () => {
-    // "aaab" excludes the long pattern: three matches are decided in one push.
+    const stopAt3 = () => {
+      const calls: Array<number> = []
+      const stream = exact(["ab", "ababc", "xabababde"]).open((_pattern, offset) => {
+        calls.push(offset)
+        return offset === 3 ? undefined : "*"
+      })
+      return { calls, stream }
+    }
+    const byPush = stopAt3()
+    assert.deepStrictEqual([byPush.stream.push("xabababd"), byPush.stream.push("x")], ["", "x*"])
+    assert.deepStrictEqual(byPush.calls, [1, 3])
+    const byEnd = stopAt3()
+    assert.deepStrictEqual([byEnd.stream.push("xabababd"), byEnd.stream.end()], ["", "x*"])
+    assert.deepStrictEqual(byEnd.calls, [1, 3])
+    assert.isTrue(byEnd.stream.stopped)
+
+    // Here the end excludes one longer match after the other.
     const calls: Array<number> = []
     const stream = exact(["a", "aaaaa"]).open((_pattern, offset) => {
       calls.push(offset)
-      return offset === 1 ? undefined : "*"
+      return undefined
     })
-    assert.strictEqual(stream.push("aaa"), "")
-    assert.strictEqual(stream.push("b"), "*")
-    assert.deepStrictEqual(calls, [0, 1])
-    const atEnd = exact(["a", "aaaaa"]).open((_pattern, offset) => (offset === 1 ? undefined : "*"))
-    assert.strictEqual(atEnd.push("xaaa") + atEnd.end(), "x")
-    assert.isTrue(atEnd.stopped)
+    assert.strictEqual(stream.push("xaaa") + stream.end(), "x")
+    assert.deepStrictEqual(calls, [1])
   })
 
   it("begins a new text after the end, and shares nothing between streams", () => {
@@ -257,6 +286,10 @@ describe("literalMatcher", () => {
     assert.throws(() => exact(["ok", ""]), /patterns\[1\] is empty/)
     assert.throws(() => anyCase([""]), /patterns\[0\] is empty/)
     assert.throws(() => exact(["\ud801"]), /patterns\[0\] holds half a surrogate pair/)
+    const everyUnit = Array.from({ length: 0xd800 }, (_, unit) => String.fromCharCode(unit))
+      .concat(Array.from({ length: 0x2000 }, (_, unit) => String.fromCharCode(0xe000 + unit)))
+      .concat(Array.from({ length: 0x400 }, (_, unit) => String.fromCodePoint(0x10000 + unit * 0x401)))
+    assert.throws(() => exact(everyUnit), /patterns use 65538 different characters, the limit is 65000/)
     assert.throws(() => exact(["ok", "\udc00 low"]), /patterns\[1\] holds half a surrogate pair/)
   })
 })
