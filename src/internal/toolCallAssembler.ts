@@ -10,10 +10,13 @@
  */
 
 export interface Fragment {
+  /** The provider's key: which of the calls, or of the parts, it is about. */
   readonly index?: number | undefined
   readonly id?: string | undefined
   readonly name?: string | undefined
   readonly argumentsText?: string | undefined
+  /** The call's input is text and not JSON: a custom tool's. */
+  readonly isText?: boolean | undefined
 }
 
 /** A call so far. `id` is made up when the provider gave none by the time the call became visible. */
@@ -35,8 +38,11 @@ interface Call {
   argumentsText: string
   /** The end of `argumentsText`: to look at that itself would flatten it. */
   lastText: string
+  isText: boolean
   /** Whether its name came with a later fragment too, which then says nothing about where a call begins. */
   repeatsName: boolean
+  /** Whether it was handed out whole. */
+  isTaken: boolean
 }
 
 /** What a call counts beside its text, so that a flood of empty calls is bounded too. */
@@ -57,6 +63,7 @@ export class ToolCallAssembler {
     if (found === undefined && fragment.id === undefined && fragment.name === undefined && text === "") return undefined
     const call = found ?? this.open(fragment)
     this.last = call
+    if (fragment.isText === true) call.isText = true
     if (call.givenId === undefined && fragment.id !== undefined) {
       call.givenId = fragment.id
       this.byId.set(fragment.id, call)
@@ -91,16 +98,43 @@ export class ToolCallAssembler {
 
   private open({ index }: Fragment): Call {
     const position = this.calls.length
-    const call = { position, id: "", givenId: undefined, name: "", argumentsText: "", lastText: "", repeatsName: false }
+    const call: Call = {
+      position,
+      id: "",
+      givenId: undefined,
+      name: "",
+      argumentsText: "",
+      lastText: "",
+      isText: false,
+      repeatsName: false,
+      isTaken: false
+    }
     this.calls.push(call)
     if (index !== undefined) this.byIndex.set(index, call)
     this.size += callSize
     return call
   }
 
+  /** The argument text so far of the call at an index; `""` where there is none. */
+  argumentsAt(index: number): string {
+    return this.byIndex.get(index)?.argumentsText ?? ""
+  }
+
   /**
-   * All calls in order, at the end of the stream: those whose arguments are whole, and those that must not be run. Where
-   * the answer is cut, arguments that more text could change are not whole: `1`, or none.
+   * The provider says that the call at an index is over: gives it when it is whole, once. One that is not stays for
+   * `finish` to report.
+   */
+  take(index: number): WholeCall | undefined {
+    const call = this.byIndex.get(index)
+    if (call === undefined || call.isTaken) return undefined
+    const whole = wholeOf(call, false)
+    call.isTaken = whole !== undefined
+    return whole
+  }
+
+  /**
+   * All calls that were not taken, in order, at the end of the stream: those whose arguments are whole, and those that
+   * must not be run. Where the answer is cut, arguments that more text could change are not whole: `1`, or none.
    */
   finish(options?: { readonly isCut: boolean }): {
     readonly whole: ReadonlyArray<WholeCall>
@@ -108,18 +142,32 @@ export class ToolCallAssembler {
   } {
     const whole: Array<WholeCall> = []
     const incomplete: Array<PendingCall> = []
-    for (const pending of this.calls) {
-      const { argumentsText, name } = pending
-      const call = { id: pending.id || idOf(pending), name, argumentsText }
-      const input = options?.isCut === true && !/[}\]"]$/.test(argumentsText.trimEnd()) ? invalid : parse(argumentsText)
-      if (name === "" || input === invalid) incomplete.push(call)
-      else whole.push({ ...call, input })
+    for (const call of this.calls) {
+      if (call.isTaken) continue
+      const found = wholeOf(call, options?.isCut === true)
+      if (found === undefined) incomplete.push(pendingOf(call))
+      else whole.push(found)
     }
     return { whole, incomplete }
   }
 }
 
 const idOf = ({ givenId, position }: Call): string => givenId ?? `call_${position}`
+
+const pendingOf = (call: Call): PendingCall => ({
+  id: call.id || idOf(call),
+  name: call.name,
+  argumentsText: call.argumentsText
+})
+
+const wholeOf = (call: Call, isCut: boolean): WholeCall | undefined => {
+  if (call.name === "") return undefined
+  const { argumentsText, isText } = call
+  if (isText) return isCut ? undefined : { ...pendingOf(call), input: argumentsText }
+  if (isCut && !/[}\]"]$/.test(argumentsText.trimEnd())) return undefined
+  const input = parse(argumentsText)
+  return input === invalid ? undefined : { ...pendingOf(call), input }
+}
 
 const invalid = Symbol("invalid")
 

@@ -17,3 +17,7 @@ export const string = (u: unknown): string | undefined => (typeof u === "string"
 export const nonEmpty = (u: unknown): string | undefined => (typeof u === "string" && u !== "" ? u : undefined)
 
 export const number = (u: unknown): number | undefined => (typeof u === "number" ? u : undefined)
+
+/** A string as it is, any other value as the JSON text of it; `undefined` for null and what is missing. */
+export const jsonText = (u: unknown): string | undefined =>
+  typeof u === "string" ? u : u === undefined || u === null ? undefined : JSON.stringify(u)

@@ -7,172 +7,108 @@
  *
  * @since 0.1.0
  */
-import type * as Config from "effect/Config"
-import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Layer from "effect/Layer"
-import type * as Redacted from "effect/Redacted"
-import type * as Stream from "effect/Stream"
-import { ToolCallAssembler } from "../internal/toolCallAssembler.ts"
-import { array, nonEmpty, number, record, string, type UnknownRecord } from "../internal/untyped.ts"
-import * as StreamError from "../StreamError.ts"
-import * as StreamEvent from "../StreamEvent.ts"
+import { array, jsonText, nonEmpty, number, record, string, type UnknownRecord } from "../internal/untyped.ts"
 import * as StreamModel from "../StreamModel.ts"
 import type * as StreamResult from "../StreamResult.ts"
-import * as Protocol from "./Protocol.ts"
+import type * as Protocol from "./Protocol.ts"
+import * as Provider from "./Provider.ts"
 
 // -----------------------------------------------------------------------------
 // protocol
 // -----------------------------------------------------------------------------
 
 interface State {
-  readonly tools: ToolCallAssembler
-  readonly maxBufferSize: number
-  identified: boolean
+  isIdentified: boolean
   finishReason: string | undefined
   usage: UnknownRecord | undefined
 }
 
-const protocol = (provider: string): Protocol.Protocol<State> => ({
-  name: provider,
+const protocol: Protocol.Protocol<State> = {
+  provider: "openai",
+  framing: "sse",
   terminal: "a finish reason",
-  initial: ({ maxBufferSize }) => ({
-    tools: new ToolCallAssembler(),
-    maxBufferSize,
-    identified: false,
-    finishReason: undefined,
-    usage: undefined
-  }),
+  recognizes: (chunk) => array(chunk["choices"]) !== undefined && chunk["object"] !== "text_completion",
+  initial: () => ({ isIdentified: false, finishReason: undefined, usage: undefined }),
   step(state, chunk, out) {
-    const body = record(chunk)
-    if (body === undefined) return undefined
-    identify(state, body, out)
-    let error = errorOf(body)
-    const choices = array(body["choices"]) ?? []
-    for (const item of choices) {
+    identify(state, chunk, out)
+    let error = errorOf(chunk)
+    for (const item of array(chunk["choices"]) ?? []) {
       const choice = record(item)
       if (choice === undefined) continue
       if ((number(choice["index"]) ?? 0) !== 0) {
-        out.events.push(StreamEvent.metadata(out.timestamp, "choice", { metadata: choice }))
+        out.metadata("choice", choice)
         continue
       }
-      const overflow = stepChoice(state, choice, out)
-      if (overflow !== undefined) return overflow
+      stepChoice(state, choice, out)
       error ??= errorOf(choice)
     }
-    state.usage = usageOf(body) ?? state.usage
-    return error === undefined ? undefined : Protocol.inBandFailure(provider, error)
+    state.usage = usageOf(chunk) ?? state.usage
+    return error === undefined ? undefined : out.failure(error)
   },
-  isComplete: (state) => state.finishReason !== undefined,
-  onHalt(state, out, isAccepted) {
-    const finishReason = state.finishReason === undefined ? "unknown" : finishReasonOf(state.finishReason)
-    let error: Protocol.DecodeError | undefined
-    if (state.finishReason !== undefined || isAccepted) {
-      const { incomplete, whole } = state.tools.finish({ isCut: isCut(finishReason) })
-      for (const call of whole) out.events.push(StreamEvent.toolCall(out.timestamp, call))
-      const [first] = incomplete
-      if (first !== undefined) {
-        error = StreamError.make({ _tag: "ToolCallIncomplete", id: first.id, name: first.name })
-      }
-    }
-    if (state.finishReason !== undefined || state.usage !== undefined) {
-      out.events.push(
-        StreamEvent.metadata(out.timestamp, state.finishReason === undefined ? "usage" : "finish", {
-          usage: state.usage && toUsage(state.usage),
-          finishReason: state.finishReason === undefined ? undefined : finishReason,
-          providerFinishReason: state.finishReason,
-          metadata: state.usage === undefined ? {} : { usage: state.usage }
-        })
-      )
-    }
-    return { finishReason, error }
-  }
-})
+  onHalt: ({ finishReason, usage }) => ({
+    isComplete: finishReason !== undefined,
+    finishReason: finishReason === undefined ? "unknown" : finishReasonOf(finishReason),
+    providerFinishReason: finishReason,
+    usage: usage && toUsage(usage),
+    metadata: usage && { usage }
+  })
+}
 
 /** An error beside the choices, inside of one (OpenRouter), or in place of the chunk (vLLM, Mistral). */
 const errorOf = (body: UnknownRecord): unknown => body["error"] ?? (body["object"] === "error" ? body : undefined)
 
 /** The response's id and model, once: some servers change the id between chunks. */
-const identify = (state: State, body: UnknownRecord, out: Protocol.Output): void => {
-  const id = nonEmpty(body["id"])
-  if (state.identified || id === undefined) return
-  state.identified = true
-  const metadata = { id, model: nonEmpty(body["model"]), systemFingerprint: nonEmpty(body["system_fingerprint"]) }
-  out.events.push(StreamEvent.metadata(out.timestamp, "response", { metadata }))
+const identify = (state: State, chunk: UnknownRecord, out: Protocol.Output): void => {
+  const id = nonEmpty(chunk["id"])
+  if (state.isIdentified || id === undefined) return
+  state.isIdentified = true
+  const systemFingerprint = nonEmpty(chunk["system_fingerprint"])
+  out.metadata("response", { id, model: nonEmpty(chunk["model"]), systemFingerprint })
 }
 
-const stepChoice = (state: State, choice: UnknownRecord, out: Protocol.Output): Protocol.DecodeError | undefined => {
+const stepChoice = (state: State, choice: UnknownRecord, out: Protocol.Output): void => {
   const delta = record(choice["delta"]) ?? record(choice["message"]) ?? {}
   // Where both names come, they hold the same text.
-  const reasoning = nonEmpty(delta["reasoning_content"]) ?? nonEmpty(delta["reasoning"])
-  if (reasoning !== undefined) out.events.push(StreamEvent.reasoning(out.timestamp, reasoning))
+  out.reasoning(nonEmpty(delta["reasoning_content"]) ?? nonEmpty(delta["reasoning"]))
   stepContent(delta["content"], out)
-  const refusal = nonEmpty(delta["refusal"])
-  if (refusal !== undefined) out.events.push(StreamEvent.refusal(out.timestamp, refusal))
-  for (const item of array(delta["tool_calls"]) ?? []) {
-    const overflow = stepToolCall(state, item, out)
-    if (overflow !== undefined) return overflow
-  }
+  out.refusal(nonEmpty(delta["refusal"]))
+  for (const item of array(delta["tool_calls"]) ?? []) stepToolCall(record(item) ?? {}, out)
   for (const kind of ["logprobs", "annotations"]) {
     const value = choice[kind] ?? delta[kind]
-    if (value !== undefined && value !== null) {
-      out.events.push(StreamEvent.metadata(out.timestamp, kind, { metadata: { [kind]: value } }))
-    }
+    if (value !== undefined && value !== null) out.metadata(kind, { [kind]: value })
   }
   state.finishReason = nonEmpty(choice["finish_reason"]) ?? state.finishReason
   state.usage = usageOf(choice) ?? state.usage
-  return undefined
 }
 
 /** A string, or Mistral's array of text and thinking parts. */
 const stepContent = (content: unknown, out: Protocol.Output): void => {
-  if (typeof content === "string") {
-    if (content !== "") out.events.push(StreamEvent.delta(out.timestamp, content))
-    return
-  }
+  if (typeof content === "string") out.delta(content)
   for (const item of array(content) ?? []) {
     const part = record(item)
     const text = nonEmpty(part?.["text"])
     if (part?.["type"] === "thinking") {
-      const thinking = array(part["thinking"])
-        ?.map((inner) => string(record(inner)?.["text"]) ?? "")
-        .join("")
-      const reasoning = nonEmpty(thinking ?? part["thinking"])
-      if (reasoning !== undefined) out.events.push(StreamEvent.reasoning(out.timestamp, reasoning))
+      const thinking = array(part["thinking"])?.map((inner) => string(record(inner)?.["text"]) ?? "")
+      out.reasoning(thinking?.join("") ?? nonEmpty(part["thinking"]))
     } else if (text !== undefined) {
-      out.events.push(StreamEvent.delta(out.timestamp, text))
+      out.delta(text)
     } else if (part !== undefined) {
-      out.events.push(StreamEvent.metadata(out.timestamp, "content", { metadata: part }))
+      out.metadata("content", part)
     }
   }
 }
 
-const stepToolCall = (state: State, item: unknown, out: Protocol.Output): Protocol.DecodeError | undefined => {
-  const call = record(item)
-  if (call === undefined) return undefined
+const stepToolCall = (call: UnknownRecord, out: Protocol.Output): void => {
   const fn = record(call["function"])
-  const given = fn?.["arguments"]
-  const shown = state.tools.add({
+  out.toolFragment({
     index: number(call["index"]),
     id: nonEmpty(call["id"]),
     name: nonEmpty(fn?.["name"]),
     // Some servers send the arguments as the object that they mean.
-    argumentsText:
-      given === undefined || given === null || typeof given === "string" ? (given ?? undefined) : JSON.stringify(given)
+    argumentsText: jsonText(fn?.["arguments"])
   })
-  if (shown !== undefined) {
-    out.events.push(StreamEvent.toolCallDelta(out.timestamp, shown.call.id, shown.call.name, shown.delta))
-  }
-  return state.tools.size > state.maxBufferSize
-    ? StreamError.make({ _tag: "BufferOverflow", limit: state.maxBufferSize, size: state.tools.size })
-    : undefined
 }
-
-/** Whether the answer may have been cut in the middle of a tool call. */
-const isCut = (finishReason: StreamResult.FinishReason): boolean =>
-  finishReason !== "stop" && finishReason !== "tool-calls" && finishReason !== "other"
 
 const finishReasonOf = (word: string): StreamResult.FinishReason => {
   switch (word) {
@@ -237,10 +173,20 @@ const difference = (whole: number | undefined, part: number | undefined): number
   whole !== undefined && part !== undefined && part <= whole ? whole - part : undefined
 
 // -----------------------------------------------------------------------------
-// decoding
+// provider
 // -----------------------------------------------------------------------------
 
-const defaultProvider = "openai"
+const provider = Provider.make(protocol, {
+  baseUrl: "https://api.openai.com/v1",
+  path: () => "/chat/completions",
+  authorize: HttpClientRequest.bearerToken,
+  body: (request, model) => ({
+    model,
+    messages: StreamModel.messages(request),
+    stream: true,
+    stream_options: { include_usage: true }
+  })
+})
 
 /**
  * Decodes the bytes of a streamed chat completion.
@@ -271,8 +217,7 @@ const defaultProvider = "openai"
  * @category decoding
  * @since 0.1.0
  */
-export const decode = (options?: Protocol.Options) =>
-  Protocol.decodeSse(protocol(options?.provider ?? defaultProvider), options)
+export const decode = provider.decode
 
 /**
  * Decodes chunks that the provider's own client has parsed already, from its async iterable for example.
@@ -280,8 +225,7 @@ export const decode = (options?: Protocol.Options) =>
  * @category decoding
  * @since 0.1.0
  */
-export const fromChunks = (options?: Protocol.Options) =>
-  Protocol.decodeChunks(protocol(options?.provider ?? defaultProvider), options)
+export const fromChunks = provider.fromChunks
 
 /**
  * Decodes a response: `Start` when its headers are there, `ProviderFailure` for a status outside 2xx, with the provider's
@@ -290,28 +234,7 @@ export const fromChunks = (options?: Protocol.Options) =>
  * @category HTTP
  * @since 0.1.0
  */
-export const fromResponse = (
-  response: HttpClientResponse.HttpClientResponse,
-  options?: Protocol.Options
-): Stream.Stream<StreamEvent.StreamEvent, Protocol.ResponseError> =>
-  Protocol.decodeResponse(response, options?.provider ?? defaultProvider, decode(options))
-
-// -----------------------------------------------------------------------------
-// layers
-// -----------------------------------------------------------------------------
-
-/**
- * @category options
- * @since 0.1.0
- */
-export interface LayerOptions extends Protocol.Options {
-  /** Without the `/chat/completions`. OpenAI's own by default. */
-  readonly baseUrl?: string | undefined
-  readonly apiKey?: Redacted.Redacted<string> | undefined
-  /** The model, where a request names none. */
-  readonly model?: string | undefined
-  readonly headers?: Readonly<Record<string, string>> | undefined
-}
+export const fromResponse = provider.fromResponse
 
 /**
  * A `StreamModel` that asks an OpenAI-compatible server.
@@ -341,37 +264,7 @@ export interface LayerOptions extends Protocol.Options {
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: LayerOptions): Layer.Layer<StreamModel.StreamModel, never, HttpClient.HttpClient> => {
-  const provider = options.provider ?? defaultProvider
-  const decodeBytes = decode(options)
-  return Layer.effect(
-    StreamModel.StreamModel,
-    Effect.map(HttpClient.HttpClient, (client) => ({
-      stream: (request) =>
-        Protocol.execute(client, toHttpRequest(request, options), {
-          provider,
-          model: request.model ?? options.model,
-          decode: (response) => Protocol.decodeResponse(response, provider, decodeBytes)
-        })
-    }))
-  )
-}
-
-const toHttpRequest = (request: StreamModel.StreamRequest, options: LayerOptions) => {
-  const body = {
-    model: request.model ?? options.model,
-    messages: StreamModel.messages(request),
-    stream: true,
-    stream_options: { include_usage: true },
-    ...request.options
-  }
-  const base = (options.baseUrl ?? "https://api.openai.com/v1").replace(/\/+$/, "")
-  const post = HttpClientRequest.post(`${base}/chat/completions`, {
-    headers: { accept: "text/event-stream", ...options.headers }
-  })
-  const authorized = options.apiKey === undefined ? post : HttpClientRequest.bearerToken(post, options.apiKey)
-  return HttpClientRequest.bodyJson(authorized, body)
-}
+export const layer = provider.layer
 
 /**
  * {@link layer} from configuration.
@@ -379,22 +272,4 @@ const toHttpRequest = (request: StreamModel.StreamRequest, options: LayerOptions
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = (
-  options: Protocol.Options & {
-    readonly baseUrl?: Config.Config<string> | undefined
-    readonly apiKey?: Config.Config<Redacted.Redacted<string>> | undefined
-    readonly model?: Config.Config<string> | undefined
-    readonly headers?: Readonly<Record<string, string>> | undefined
-  }
-): Layer.Layer<StreamModel.StreamModel, Config.ConfigError, HttpClient.HttpClient> =>
-  Layer.unwrap(
-    Effect.gen(function* () {
-      const { apiKey, baseUrl, model, ...others } = options
-      return layer({
-        ...others,
-        baseUrl: baseUrl && (yield* baseUrl),
-        apiKey: apiKey && (yield* apiKey),
-        model: model && (yield* model)
-      })
-    })
-  )
+export const layerConfig = provider.layerConfig

@@ -1,31 +1,33 @@
 /**
  * What every provider's protocol is, and the one driver that runs them all.
  *
- * A protocol is a record `{ name, initial, step, onHalt }` over decoded chunks: it knows nothing of bytes, framing, time,
+ * A protocol is a record `{ provider, framing, initial, step, onHalt }` over decoded chunks: it knows nothing of bytes, time,
  * errors of transport or Effect. The driver guarantees the rest:
  *
  * 1. `Start` comes first, as soon as the stream is pulled: for a response, when its headers are there.
  * 2. What a chunk gave is emitted before the failure that the chunk caused.
  * 3. The stream ends with `End` only where the protocol says that it is complete; else it fails with `Truncated`.
- * 4. After the end nothing more is pulled, so a body that lingers behind `[DONE]` is not waited for.
+ * 4. A tool call comes out once, and only when its arguments are whole.
+ * 5. After the end nothing more is pulled, so a body that lingers behind `[DONE]` is not waited for.
  *
  * @since 0.1.0
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as HttpClient from "effect/http/HttpClient"
-import type * as HttpClientRequest from "effect/http/HttpClientRequest"
-import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { nonEmpty, record, string } from "../internal/untyped.ts"
+import { ChunkDecoder } from "../internal/chunkDecoder.ts"
+import { type Line, LineReader } from "../internal/lines.ts"
+import { describeError } from "../internal/providerError.ts"
+import { type Fragment, ToolCallAssembler } from "../internal/toolCallAssembler.ts"
+import { record, type UnknownRecord } from "../internal/untyped.ts"
+import * as StreamBuffer from "../StreamBuffer.ts"
 import * as StreamConfig from "../StreamConfig.ts"
 import * as StreamError from "../StreamError.ts"
 import * as StreamEvent from "../StreamEvent.ts"
-import * as StreamSource from "../StreamSource.ts"
+import type * as StreamResult from "../StreamResult.ts"
 import * as SseStream from "./SseStream.ts"
 
 // -----------------------------------------------------------------------------
@@ -39,19 +41,14 @@ import * as SseStream from "./SseStream.ts"
  * @since 0.1.0
  */
 export type DecodeError = StreamError.StreamErrorOf<
-  "Truncated" | "ProviderFailure" | "MalformedFrame" | "FrameTooLarge" | "ToolCallIncomplete" | "BufferOverflow"
+  | "Truncated"
+  | "ProviderFailure"
+  | "MalformedFrame"
+  | "FrameTooLarge"
+  | "ToolCallIncomplete"
+  | "BufferOverflow"
+  | "ProtocolViolation"
 >
-
-/**
- * Where a protocol puts what a chunk gives: the events, and the time they are of.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Output {
-  readonly events: Array<StreamEvent.StreamEvent>
-  readonly timestamp: number
-}
 
 /**
  * A provider's protocol over decoded chunks.
@@ -61,24 +58,105 @@ export interface Output {
  */
 export interface Protocol<State> {
   /** The provider's name in errors, unless the options give another. */
-  readonly name: string
+  readonly provider: string
+  /** How the chunks are framed: as the data of server-sent events, or as lines of JSON. */
+  readonly framing: "sse" | "ndjson"
   /** What the terminal event is called, for `Truncated`. */
   readonly terminal: string
-  readonly initial: (limits: { readonly maxBufferSize: number }) => State
-  /** Takes a chunk. A failure that it returns ends the stream behind the events of the chunk. */
-  readonly step: (state: State, chunk: unknown, out: Output) => DecodeError | undefined
-  /** Whether the terminal event has come. */
-  readonly isComplete: (state: State) => boolean
+  /** Whether a chunk can only be one of this protocol. */
+  readonly recognizes: (chunk: UnknownRecord) => boolean
+  readonly initial: () => State
   /**
-   * The stream is over, complete or not: the last events without `End`, and the failure if there is one. `isAccepted`
-   * says that it ends like a complete one though it may not be, by `onMissingFinish`.
+   * Takes a chunk. `"done"` ends the stream, as a failure does, behind the events of the chunk: the protocol's last word
+   * has come.
    */
-  readonly onHalt: (
-    state: State,
-    out: Output,
-    isAccepted: boolean
-  ) => { readonly finishReason: StreamEvent.End["finishReason"]; readonly error?: DecodeError | undefined }
+  readonly step: (state: State, chunk: UnknownRecord, out: Output) => DecodeError | "done" | undefined
+  /** The stream is over, complete or not. */
+  readonly onHalt: (state: State, out: Output) => Halt
 }
+
+/**
+ * What a protocol knows at the end of its stream.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Halt {
+  /** Whether the terminal event has come. */
+  readonly isComplete: boolean
+  readonly finishReason: StreamResult.FinishReason
+  readonly providerFinishReason?: string | undefined
+  readonly usage?: StreamResult.Usage | undefined
+  /** What else belongs to the finish, the provider's own usage object for one. */
+  readonly metadata?: UnknownRecord | undefined
+}
+
+/**
+ * Where a protocol puts what a chunk gives.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Output {
+  readonly provider: string
+  readonly tools = new ToolCallAssembler()
+  events: Array<StreamEvent.StreamEvent> = []
+  timestamp = 0
+
+  constructor(provider: string) {
+    this.provider = provider
+  }
+
+  /** Answer text, where there is any. */
+  delta(text: string | undefined, part?: string): void {
+    if (text) this.events.push(StreamEvent.delta(this.timestamp, text, part))
+  }
+
+  reasoning(text: string | undefined, part?: string): void {
+    if (text) this.events.push(StreamEvent.reasoning(this.timestamp, text, part))
+  }
+
+  refusal(text: string | undefined, part?: string): void {
+    if (text) this.events.push(StreamEvent.refusal(this.timestamp, text, part))
+  }
+
+  /** A piece of a tool call: whatever of it the provider gives. */
+  toolFragment(fragment: Fragment): void {
+    const shown = this.tools.add(fragment)
+    if (shown !== undefined) {
+      this.events.push(StreamEvent.toolCallDelta(this.timestamp, shown.call.id, shown.call.name, shown.delta))
+    }
+  }
+
+  /** The tool call at an index is over; one that is not whole is reported at the end of the stream. */
+  toolEnd(index: number): void {
+    const call = this.tools.take(index)
+    if (call !== undefined) this.events.push(StreamEvent.toolCall(this.timestamp, call))
+  }
+
+  toolResult(result: StreamResult.ToolResult): void {
+    this.events.push(StreamEvent.toolResult(this.timestamp, result))
+  }
+
+  metadata(kind: string, metadata: UnknownRecord): void {
+    this.events.push(StreamEvent.metadata(this.timestamp, kind, { metadata }))
+  }
+
+  progress(kind: string): void {
+    this.events.push(StreamEvent.progress(this.timestamp, kind))
+  }
+
+  /** What a step returns for an error that the provider reports in the stream, under the status 200. */
+  failure(error: unknown): StreamError.StreamErrorOf<"ProviderFailure"> {
+    const { code, isRetryable, message } = describeError(error)
+    const { provider } = this
+    return StreamError.make({ _tag: "ProviderFailure", provider, code, message: message ?? "no message", isRetryable })
+  }
+}
+
+// -----------------------------------------------------------------------------
+// options
+// -----------------------------------------------------------------------------
 
 /**
  * Options of every decoder.
@@ -92,6 +170,11 @@ export interface Options {
   /** UTF-16 code units that one frame may have. 10 Mi unless `StreamConfig` says otherwise. */
   readonly maxEventSize?: number | undefined
   /**
+   * UTF-16 code units of tool calls that are put together at once. What `StreamConfig` says for `maxBufferSize`, 16 Mi by
+   * default.
+   */
+  readonly maxBufferSize?: number | undefined
+  /**
    * What a frame that is not JSON does: `"fail"` (by default) the stream with `MalformedFrame`, or `"skip"` the frame.
    */
   readonly onMalformed?: "fail" | "skip" | undefined
@@ -100,6 +183,18 @@ export interface Options {
    * `"mark"`ed by a Metadata event of the kind `truncated`; or be `"accept"`ed as it is.
    */
   readonly onMissingFinish?: "fail" | "mark" | "accept" | undefined
+  /**
+   * What a tool call does whose arguments are not whole at the end: `"fail"` (by default) the stream with
+   * `ToolCallIncomplete`, behind all other events; or be reported as `"metadata"` of the kind `incomplete-tool-call`,
+   * with its `id`, `name` and `argumentsText`.
+   */
+  readonly onIncompleteToolCall?: "fail" | "metadata" | undefined
+}
+
+/** Throws for an impossible option. */
+const check = (options: Options | undefined): void => {
+  SseStream.decode(options)
+  if (options?.maxBufferSize !== undefined) StreamBuffer.checkMaxSize("maxBufferSize", options.maxBufferSize)
 }
 
 // -----------------------------------------------------------------------------
@@ -108,16 +203,18 @@ export interface Options {
 
 type Events = Arr.NonEmptyReadonlyArray<StreamEvent.StreamEvent>
 
+type Outcome = DecodeError | "done" | undefined
+
 /** How chunks are framed in what comes from upstream. */
 interface Framing<In> {
-  /** Calls `onChunk` for each chunk; a failure that it returns, or one of the framing, ends the stream. */
-  readonly feed: (input: Arr.NonEmptyReadonlyArray<In>, run: Run) => DecodeError | "done" | undefined
-  readonly end: (run: Run) => DecodeError | "done" | undefined
+  /** Gives each chunk to `run`; what that returns, or a failure of the framing, ends the stream. */
+  readonly feed: (input: Arr.NonEmptyReadonlyArray<In>, run: Run) => Outcome
+  readonly end: (run: Run) => Outcome
 }
 
 interface Run {
-  readonly chunk: (chunk: unknown) => DecodeError | undefined
-  readonly keepAlive: () => void
+  readonly chunk: (chunk: unknown) => Outcome
+  readonly progress: (kind: string) => void
 }
 
 const drive = <State, In, E, R>(
@@ -131,43 +228,69 @@ const drive = <State, In, E, R>(
       type Out = Pull.Pull<Events, E | DecodeError, void, R>
       const clock = fiber.getRef(Clock.Clock)
       const config = fiber.getRef(StreamConfig.StreamConfig)
+      const maxBufferSize = options?.maxBufferSize ?? config.maxBufferSize
       const frames = framing(config)
-      const state = protocol.initial(config)
-      let out: Output = { events: [], timestamp: 0 }
+      const state = protocol.initial()
+      const out = new Output(options?.provider ?? protocol.provider)
       const begin = () => {
-        out = { events: [], timestamp: clock.currentTimeMillisUnsafe() }
+        out.events = []
+        out.timestamp = clock.currentTimeMillisUnsafe()
       }
       const run: Run = {
-        chunk: (chunk) => protocol.step(state, chunk, out),
-        keepAlive: () => out.events.push(StreamEvent.progress(out.timestamp, "keep-alive"))
+        chunk(chunk) {
+          const body = record(chunk)
+          if (body === undefined) {
+            out.metadata("unknown", { chunk })
+            return undefined
+          }
+          const outcome = protocol.step(state, body, out)
+          if (outcome !== undefined) return outcome
+          const { size } = out.tools
+          return size > maxBufferSize ? StreamBuffer.overflow(maxBufferSize, size) : undefined
+        },
+        progress: (kind) => out.progress(kind)
       }
       const endWith = (end: Out): Out => {
         next = end
         return Arr.isArrayNonEmpty(out.events) ? Effect.succeed(out.events) : end
       }
+      /** What the protocol still holds comes out, also before a failure. Gives what it said, and calls that are not whole. */
+      const close = (isAccepted: boolean) => {
+        const last = protocol.onHalt(state, out)
+        const { finishReason, metadata = {}, providerFinishReason, usage } = last
+        const isOver = last.isComplete || isAccepted
+        const { incomplete, whole } = isOver ? out.tools.finish({ isCut: isCut(finishReason) }) : noCalls
+        for (const call of whole) out.events.push(StreamEvent.toolCall(out.timestamp, call))
+        if (options?.onIncompleteToolCall === "metadata") {
+          for (const call of incomplete) out.metadata("incomplete-tool-call", { ...call })
+        }
+        if (providerFinishReason !== undefined) {
+          const finish = { usage, finishReason, providerFinishReason, metadata }
+          out.events.push(StreamEvent.metadata(out.timestamp, "finish", finish))
+        } else if (usage !== undefined) {
+          out.events.push(StreamEvent.metadata(out.timestamp, "usage", { usage, metadata }))
+        }
+        return { isComplete: last.isComplete, finishReason, incomplete: incomplete[0] }
+      }
       const halt = (): Out => {
         const policy = options?.onMissingFinish ?? "fail"
-        const complete = protocol.isComplete(state)
-        const { error, finishReason } = protocol.onHalt(state, out, policy !== "fail")
-        if (error !== undefined) return endWith(Effect.fail(error))
-        if (!complete) {
-          if (policy === "fail") {
-            return endWith(Effect.fail(StreamError.make({ _tag: "Truncated", expected: protocol.terminal })))
-          }
-          if (policy === "mark") {
-            out.events.push(
-              StreamEvent.metadata(out.timestamp, "truncated", { metadata: { expected: protocol.terminal } })
-            )
-          }
+        const { finishReason, incomplete, isComplete } = close(policy !== "fail")
+        if (!isComplete && policy === "fail") {
+          return endWith(Effect.fail(StreamError.make({ _tag: "Truncated", expected: protocol.terminal })))
         }
+        if (incomplete !== undefined && options?.onIncompleteToolCall !== "metadata") {
+          const { id, name } = incomplete
+          return endWith(Effect.fail(StreamError.make({ _tag: "ToolCallIncomplete", id, name })))
+        }
+        if (!isComplete && policy === "mark") out.metadata("truncated", { expected: protocol.terminal })
         out.events.push(StreamEvent.end(out.timestamp, finishReason))
         return endWith(Cause.done())
       }
-      const settle = (outcome: DecodeError | "done" | undefined): Out => {
+      const settle = (outcome: Outcome): Out => {
         if (outcome === "done") return halt()
         if (outcome !== undefined) {
-          // What the protocol still holds (usage, say) is not lost; the first failure is the one that counts.
-          protocol.onHalt(state, out, false)
+          // The first failure is the one that counts.
+          close(false)
           return endWith(Effect.fail(outcome))
         }
         return Arr.isArrayNonEmpty(out.events) ? Effect.succeed(out.events) : pull
@@ -182,7 +305,7 @@ const drive = <State, In, E, R>(
           begin()
           // As for an outcome; and an event that is whole but for its blank line has arrived too.
           frames.end(run)
-          protocol.onHalt(state, out, false)
+          close(false)
           return endWith(Effect.failCause(cause))
         },
         onDone: (): Out => {
@@ -199,7 +322,17 @@ const drive = <State, In, E, R>(
     })
   )
 
-/** What a chunk causes that cannot be read, or that the protocol throws on: it is nested too deep to be encoded, say. */
+const noCalls = { whole: [], incomplete: [] }
+
+/** Whether the answer may have been cut in the middle of a tool call. */
+const isCut = (finishReason: StreamResult.FinishReason): boolean =>
+  finishReason !== "stop" && finishReason !== "tool-calls" && finishReason !== "other"
+
+// -----------------------------------------------------------------------------
+// framing
+// -----------------------------------------------------------------------------
+
+/** What a frame causes that cannot be read, or that the protocol throws on: it is nested too deep to be encoded, say. */
 const malformed = (
   options: Options | undefined,
   offset: number,
@@ -213,9 +346,9 @@ const sseFraming =
   (config: StreamConfig.StreamConfig): Framing<Uint8Array | string> => {
     const maxEventSize = options?.maxEventSize ?? config.maxEventSize
     const frames = SseStream.makeFrames(maxEventSize)
-    const take = (event: SseStream.SseEvent, run: Run): DecodeError | "done" | undefined => {
+    const take = (event: SseStream.SseEvent, run: Run): Outcome => {
       if (SseStream.isComment(event)) {
-        run.keepAlive()
+        run.progress("keep-alive")
         return undefined
       }
       if (event.data === "[DONE]") return "done"
@@ -225,7 +358,7 @@ const sseFraming =
         const text = event.data.trim()
         if (text === "[DONE]") return "done"
         if (text !== "") return malformed(options, event.offset, cause)
-        run.keepAlive()
+        run.progress("keep-alive")
         return undefined
       }
     }
@@ -242,11 +375,58 @@ const sseFraming =
       end(run) {
         // Some servers leave out the last blank line: their last event counts when its JSON is whole.
         const event = frames.end()
-        const isWhole = event !== undefined && (event.data.trim() === "[DONE]" || parseJson(event.data) !== undefined)
-        return isWhole ? take(event, run) : undefined
+        return event !== undefined && (event.data.trim() === "[DONE]" || isJson(event.data))
+          ? take(event, run)
+          : undefined
       }
     }
   }
+
+/** Lines of JSON. */
+const ndjsonFraming =
+  (options: Options | undefined) =>
+  (config: StreamConfig.StreamConfig): Framing<Uint8Array | string> => {
+    const maxEventSize = options?.maxEventSize ?? config.maxEventSize
+    const decoder = new ChunkDecoder()
+    const reader = new LineReader(maxEventSize)
+    const take = (lines: ReadonlyArray<Line>, run: Run): Outcome => {
+      for (const { offset, text } of lines) {
+        let outcome: Outcome
+        try {
+          outcome = run.chunk(JSON.parse(text))
+        } catch (cause) {
+          outcome = malformed(options, offset, cause)
+        }
+        if (outcome !== undefined) return outcome
+      }
+      return undefined
+    }
+    return {
+      feed(input, run) {
+        const lines: Array<Line> = []
+        const fits = input.every((chunk) => reader.feed(decoder.decode(chunk), lines))
+        return take(lines, run) ?? (fits ? undefined : SseStream.tooLarge(maxEventSize))
+      },
+      end(run) {
+        const lines: Array<Line> = []
+        reader.feed(decoder.end(), lines)
+        reader.end(lines)
+        return take(
+          lines.filter((line) => isJson(line.text)),
+          run
+        )
+      }
+    }
+  }
+
+const isJson = (text: string): boolean => {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
 
 /** Chunks that somebody has decoded already. */
 const chunkFraming = (options: Options | undefined) => (): Framing<unknown> => {
@@ -254,13 +434,13 @@ const chunkFraming = (options: Options | undefined) => (): Framing<unknown> => {
   return {
     feed(input, run) {
       for (const chunk of input) {
-        let error: DecodeError | undefined
+        let outcome: Outcome
         try {
-          error = run.chunk(chunk)
+          outcome = run.chunk(chunk)
         } catch (cause) {
-          error = malformed(options, count, cause)
+          outcome = malformed(options, count, cause)
         }
-        if (error !== undefined) return error
+        if (outcome !== undefined) return outcome
         count++
       }
       return undefined
@@ -269,17 +449,26 @@ const chunkFraming = (options: Options | undefined) => (): Framing<unknown> => {
   }
 }
 
+// -----------------------------------------------------------------------------
+// decoding
+// -----------------------------------------------------------------------------
+
 /**
- * Decodes the bytes of a protocol that streams server-sent events.
+ * Decodes the bytes of a protocol.
+ *
+ * **Details**
+ *
+ * Of the options, `maxEventSize` and `maxBufferSize` throw a `RangeError` when they are impossible.
  *
  * @category decoding
  * @since 0.1.0
  */
-export const decodeSse = <State>(protocol: Protocol<State>, options?: Options) => {
-  SseStream.decode(options)
+export const decode = <State>(protocol: Protocol<State>, options?: Options) => {
+  check(options)
+  const framing = protocol.framing === "sse" ? sseFraming(options) : ndjsonFraming(options)
   return <E, R>(
     self: Stream.Stream<Uint8Array | string, E, R>
-  ): Stream.Stream<StreamEvent.StreamEvent, E | DecodeError, R> => drive(self, protocol, options, sseFraming(options))
+  ): Stream.Stream<StreamEvent.StreamEvent, E | DecodeError, R> => drive(self, protocol, options, framing)
 }
 
 /**
@@ -292,184 +481,8 @@ export const decodeSse = <State>(protocol: Protocol<State>, options?: Options) =
  * @category decoding
  * @since 0.1.0
  */
-export const decodeChunks =
-  <State>(protocol: Protocol<State>, options?: Options) =>
-  <E, R>(self: Stream.Stream<unknown, E, R>): Stream.Stream<StreamEvent.StreamEvent, E | DecodeError, R> =>
+export const fromChunks = <State>(protocol: Protocol<State>, options?: Options) => {
+  check(options)
+  return <E, R>(self: Stream.Stream<unknown, E, R>): Stream.Stream<StreamEvent.StreamEvent, E | DecodeError, R> =>
     drive(self, protocol, options, chunkFraming(options))
-
-// -----------------------------------------------------------------------------
-// HTTP
-// -----------------------------------------------------------------------------
-
-/**
- * The failures of a response, beside those of decoding its bytes.
- *
- * @category errors
- * @since 0.1.0
- */
-export type ResponseError = DecodeError | StreamError.StreamErrorOf<"SourceFailure">
-
-/**
- * Decodes the bytes of a response whose status is 2xx; any other status becomes `ProviderFailure`.
- *
- * **Details**
- *
- * Of the body of an error at most 64 KiB are read, for the provider's code and message.
- *
- * @category HTTP
- * @since 0.1.0
- */
-export const decodeResponse = (
-  response: HttpClientResponse.HttpClientResponse,
-  provider: string,
-  decode: <E>(bytes: Stream.Stream<Uint8Array, E>) => Stream.Stream<StreamEvent.StreamEvent, E | DecodeError>
-): Stream.Stream<StreamEvent.StreamEvent, ResponseError> =>
-  response.status >= 200 && response.status < 300
-    ? decode(Stream.mapError(response.stream, sourceFailure))
-    : Stream.unwrap(Effect.map(statusFailure(response, provider), Stream.fail))
-
-const sourceFailure = (cause: unknown): StreamError.StreamErrorOf<"SourceFailure"> =>
-  StreamError.make({ _tag: "SourceFailure", cause })
-
-const maxErrorBody = 64 * 1024
-
-const statusFailure = (
-  response: HttpClientResponse.HttpClientResponse,
-  provider: string
-): Effect.Effect<StreamError.StreamErrorOf<"ProviderFailure">> => {
-  const { headers, status } = response
-  let size = 0
-  return response.stream.pipe(
-    Stream.takeUntil((bytes) => (size += bytes.length) >= maxErrorBody),
-    StreamSource.decodeText,
-    Stream.mkString,
-    // Of a body that cannot be read, the status still says what happened.
-    Effect.orElseSucceed(() => ""),
-    Effect.flatMap((body) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const { code, message } = describeError(parseJson(body) ?? body)
-        return StreamError.make({
-          _tag: "ProviderFailure",
-          provider,
-          status,
-          code,
-          message: message ?? `HTTP status ${status}`,
-          isRetryable: isRetryableStatus(status),
-          retryAfter: retryAfter(headers["retry-after-ms"], headers["retry-after"], now)
-        })
-      })
-    )
-  )
 }
-
-/**
- * An error that a provider reports in the stream, under the status 200.
- *
- * @category decoding
- * @since 0.1.0
- */
-export const inBandFailure = (provider: string, error: unknown): StreamError.StreamErrorOf<"ProviderFailure"> => {
-  const { code, message, type } = describeError(error)
-  return StreamError.make({
-    _tag: "ProviderFailure",
-    provider,
-    code: code ?? type,
-    message: message ?? "no message",
-    isRetryable: [code, type].some((word) => word !== undefined && isRetryableWord(word))
-  })
-}
-
-/** Code and message, wherever the providers put them: `{ error: { message, type, code } }`, `{ message }`, a string. */
-const describeError = (
-  body: unknown
-): {
-  readonly code?: string | undefined
-  readonly type?: string | undefined
-  readonly message?: string | undefined
-} => {
-  if (typeof body === "string") return { message: nonEmpty(body.slice(0, 1_000)) }
-  // Google's compatible server puts its error in an array.
-  const outer = record(Array.isArray(body) ? body[0] : body)
-  const error = record(outer?.["error"]) ?? outer
-  const code = error?.["code"]
-  return {
-    code: typeof code === "number" ? String(code) : (nonEmpty(code) ?? nonEmpty(error?.["status"])),
-    type: nonEmpty(error?.["type"]),
-    message: nonEmpty(error?.["message"]) ?? string(outer?.["error"]) ?? nonEmpty(error?.["detail"])
-  }
-}
-
-const isRetryableStatus = (status: number): boolean =>
-  status === 408 || status === 409 || status === 425 || status === 429 || status >= 500
-
-const isRetryableWord = (word: string): boolean =>
-  /^\d{3}$/.test(word)
-    ? isRetryableStatus(Number(word))
-    : /overloaded|unavailable|rate_limit|timeout|server_error|internal|insufficient_system_resource/i.test(word)
-
-const retryAfter = (
-  millis: string | undefined,
-  secondsOrDate: string | undefined,
-  now: number
-): Duration.Duration | undefined => {
-  const ms = amount(millis)
-  if (ms !== undefined) return Duration.millis(ms)
-  const seconds = amount(secondsOrDate)
-  if (seconds !== undefined) return Duration.seconds(seconds)
-  const date = secondsOrDate !== undefined && /[a-z]/i.test(secondsOrDate) ? Date.parse(secondsOrDate) : NaN
-  return Number.isNaN(date) ? undefined : Duration.millis(Math.max(0, date - now))
-}
-
-const amount = (text: string | undefined): number | undefined =>
-  text !== undefined && /^\s*\d{1,12}(\.\d+)?\s*$/.test(text) ? Number(text) : undefined
-
-const parseJson = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-/**
- * Sends a request and decodes its response. Leaving the stream, or interrupting it, aborts the request.
- *
- * **Details**
- *
- * Every failure says in its `context` which stream it was: provider, model, the response's `x-request-id`, and the time
- * since the request.
- *
- * @category HTTP
- * @since 0.1.0
- */
-export const execute = <E extends StreamError.StreamError>(
-  client: HttpClient.HttpClient,
-  request: Effect.Effect<HttpClientRequest.HttpClientRequest, unknown>,
-  options: {
-    readonly provider: string
-    readonly model: string | undefined
-    readonly decode: (response: HttpClientResponse.HttpClientResponse) => Stream.Stream<StreamEvent.StreamEvent, E>
-  }
-): Stream.Stream<StreamEvent.StreamEvent, E | StreamError.StreamErrorOf<"SourceFailure">> =>
-  Stream.unwrap(
-    Clock.clockWith((clock) => {
-      const sentAt = clock.monotonicTimeNanosUnsafe()
-      let requestId: string | undefined
-      const stream = Stream.unwrap(
-        Effect.map(Effect.mapError(Effect.flatMap(request, client.execute), sourceFailure), (response) => {
-          requestId = response.headers["x-request-id"]
-          return options.decode(response)
-        })
-      )
-      return Effect.succeed(
-        Stream.mapError(stream, (error) =>
-          StreamError.withContext(error, {
-            provider: options.provider,
-            model: options.model,
-            requestId,
-            elapsed: Duration.nanos(clock.monotonicTimeNanosUnsafe() - sentAt)
-          })
-        )
-      )
-    })
-  )

@@ -14,6 +14,7 @@ import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
+import { ChunkDecoder } from "../internal/chunkDecoder.ts"
 import * as Sse from "../internal/sse.ts"
 import * as StreamConfig from "../StreamConfig.ts"
 import * as StreamError from "../StreamError.ts"
@@ -206,26 +207,11 @@ export interface Frames {
 /** @internal */
 export const makeFrames = (maxEventSize: number): Frames => {
   const parser = Sse.make({ maxEventSize })
-  // The byte order mark is left to the parser, which takes away exactly one.
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
-  let pendingBytes = false
+  const decoder = new ChunkDecoder()
   return {
-    feed(chunks, out) {
-      for (const chunk of chunks) {
-        let text: string
-        if (typeof chunk === "string") {
-          text = pendingBytes ? decoder.decode() + chunk : chunk
-          pendingBytes = false
-        } else {
-          text = decoder.decode(chunk, { stream: true })
-          pendingBytes = true
-        }
-        if (!parser.feed(text, out)) return false
-      }
-      return true
-    },
+    feed: (chunks, out) => chunks.every((chunk) => parser.feed(decoder.decode(chunk), out)),
     end() {
-      parser.feed(decoder.decode(), [])
+      parser.feed(decoder.end(), [])
       return parser.end()
     }
   }

@@ -767,19 +767,18 @@ describe("any JSON", () => {
     for (let n = 0; n < 1500; n++) check(Array.from({ length: 1 + Math.floor(next() * 4) }, () => spoiled(next)))
   })
 
-  it("that is no object is passed over", () => {
-    for (const chunk of [
-      null,
-      5,
-      "x",
-      true,
-      [],
-      [delta({ content: "x" })],
-      {},
-      { choices: null },
-      { choices: {} },
-      { choices: [null, 5, []] }
-    ]) {
+  it("that is no object passes through as Metadata", () => {
+    for (const chunk of [null, 5, "x", true, [], [delta({ content: "x" })]]) {
+      assert.deepStrictEqual(lines([chunk, delta({ content: "a" }), finish()]), [
+        "Metadata unknown",
+        'Delta "a"',
+        ...stopped
+      ])
+    }
+  })
+
+  it("without choices gives nothing", () => {
+    for (const chunk of [{}, { choices: null }, { choices: {} }, { choices: [null, 5, []] }]) {
       assert.deepStrictEqual(lines([chunk, delta({ content: "a" }), finish()]), ['Delta "a"', ...stopped])
     }
   })

@@ -10,26 +10,29 @@ import * as OpenAiChat from "../../src/wire/OpenAiChat.ts"
 import * as Protocol from "../../src/wire/Protocol.ts"
 import { collect } from "../support/run.ts"
 
-/** A protocol of `{"text"}`, `{"fail"}`, `{"throw"}` and `{"end"}`. */
+/** A protocol of `{"text"}`, `{"call"}`, `{"fail"}`, `{"throw"}`, `{"end"}` and `{"last"}`. */
 const toy: Protocol.Protocol<{ ended: boolean; halts: number }> = {
-  name: "toy",
+  provider: "toy",
+  framing: "sse",
   terminal: "an end",
+  recognizes: () => true,
   initial: () => ({ ended: false, halts: 0 }),
   step(state, chunk, out) {
-    const body = record(chunk)
-    if (body?.["throw"] !== undefined) throw new RangeError("too deep")
-    const text = string(body?.["text"])
-    if (text !== undefined) out.events.push(StreamEvent.delta(out.timestamp, text))
-    if (body?.["end"] !== undefined) state.ended = true
-    return body?.["fail"] === undefined ? undefined : Protocol.inBandFailure("toy", body["fail"])
+    if (chunk["throw"] !== undefined) throw new RangeError("too deep")
+    out.delta(string(chunk["text"]))
+    const call = record(chunk["call"])
+    if (call !== undefined) out.toolFragment(call)
+    if (chunk["end"] !== undefined) state.ended = true
+    if (chunk["last"] !== undefined) return "done"
+    return chunk["fail"] === undefined ? undefined : out.failure(chunk["fail"])
   },
-  isComplete: (state) => state.ended,
   onHalt(state, out) {
-    state.halts++
-    out.events.push(StreamEvent.metadata(out.timestamp, `halt ${state.halts}`))
-    return { finishReason: state.ended ? "stop" : "unknown" }
+    out.metadata(`halt ${++state.halts}`, {})
+    return { isComplete: state.ended, finishReason: state.ended ? "stop" : "unknown" }
   }
 }
+
+const toyLines: typeof toy = { ...toy, framing: "ndjson" }
 
 const lines = (events: ReadonlyArray<StreamEvent.StreamEvent>): ReadonlyArray<string> =>
   events.map((event) =>
@@ -43,7 +46,7 @@ const lines = (events: ReadonlyArray<StreamEvent.StreamEvent>): ReadonlyArray<st
   )
 
 const run = <E>(source: Stream.Stream<Uint8Array | string, E>, options?: Protocol.Options): ReadonlyArray<string> => {
-  const { events, failure } = Effect.runSync(collect(Protocol.decodeSse(toy, options)(source)))
+  const { events, failure } = Effect.runSync(collect(Protocol.decode(toy, options)(source)))
   return [...lines(events), ...(failure === undefined ? [] : [nameOf(failure)])]
 }
 
@@ -61,7 +64,7 @@ describe("driver", () => {
       const source = StreamTest.script([StreamTest.delay("5 seconds"), a + b, StreamTest.delay("1 second"), theEnd])
       const probe = yield* StreamTest.probe(source)
       const seen: Array<string> = []
-      const fiber = yield* Protocol.decodeSse(toy)(probe.stream).pipe(
+      const fiber = yield* Protocol.decode(toy)(probe.stream).pipe(
         Stream.runForEachArray((events) => Effect.sync(() => seen.push(lines(events).join()))),
         Effect.forkChild
       )
@@ -78,7 +81,7 @@ describe("driver", () => {
   it.effect("timestamps are the Clock's, at the pull", () =>
     Effect.gen(function* () {
       const source = StreamTest.script([StreamTest.delay(100), a, StreamTest.delay(20), theEnd])
-      const fiber = yield* Effect.forkChild(Stream.runCollect(Protocol.decodeSse(toy)(source)))
+      const fiber = yield* Effect.forkChild(Stream.runCollect(Protocol.decode(toy)(source)))
       yield* TestClock.adjust(0)
       yield* TestClock.adjust(100)
       yield* TestClock.adjust(20)
@@ -125,7 +128,7 @@ describe("driver", () => {
     Effect.gen(function* () {
       for (const last of [theEnd + done + b, 'data: {"fail":"no"}\n\n' + b]) {
         const probe = yield* StreamTest.probe(StreamTest.script([a, last, StreamTest.stall]))
-        const { events } = yield* collect(Protocol.decodeSse(toy)(probe.stream))
+        const { events } = yield* collect(Protocol.decode(toy)(probe.stream))
         assert.notInclude(lines(events), "b")
         const { pulls, violations } = yield* probe.report
         assert.strictEqual(pulls, 2)
@@ -150,7 +153,7 @@ describe("driver", () => {
   it.effect("a defect of the source stays a defect", () =>
     Effect.gen(function* () {
       const exit = yield* Effect.exit(
-        Stream.runDrain(Protocol.decodeSse(toy)(StreamTest.script([a, StreamTest.die("bug")])))
+        Stream.runDrain(Protocol.decode(toy)(StreamTest.script([a, StreamTest.die("bug")])))
       )
       assert.isTrue(exit._tag === "Failure" && Cause.hasDies(exit.cause))
     })
@@ -190,7 +193,7 @@ describe("driver", () => {
     assert.deepStrictEqual(run(source, { onMalformed: "skip" }), ["Start", "a", "b", "halt 1", "End stop"])
     const chunks = Stream.make<ReadonlyArray<unknown>>({ text: "a" }, { throw: 1 }, { text: "b" }, { end: 1 })
     const decoded = (options?: Protocol.Options) => {
-      const { events, failure } = Effect.runSync(collect(Protocol.decodeChunks(toy, options)(chunks)))
+      const { events, failure } = Effect.runSync(collect(Protocol.fromChunks(toy, options)(chunks)))
       return [...lines(events), failure?.reason._tag]
     }
     assert.deepStrictEqual(decoded(), ["Start", "a", "halt 1", "MalformedFrame"])
@@ -211,16 +214,16 @@ describe("driver", () => {
 
   it.effect("the limit of frames comes from StreamConfig, unless the options give one", () =>
     Effect.gen(function* () {
-      const limited = yield* collect(Protocol.decodeSse(toy)(Stream.make(a)))
+      const limited = yield* collect(Protocol.decode(toy)(Stream.make(a)))
       assert.strictEqual(limited.failure?.reason._tag, "FrameTooLarge")
-      const given = yield* collect(Protocol.decodeSse(toy, { maxEventSize: 100 })(Stream.make(a, theEnd)))
+      const given = yield* collect(Protocol.decode(toy, { maxEventSize: 100 })(Stream.make(a, theEnd)))
       assert.isUndefined(given.failure)
     }).pipe(Effect.provide(StreamConfig.layer({ maxEventSize: 10 })))
   )
 
   it("an impossible limit throws at construction and is named", () => {
     for (const maxEventSize of [0, -1, 1.5, NaN]) {
-      assert.throws(() => Protocol.decodeSse(toy, { maxEventSize }), RangeError, /maxEventSize/)
+      assert.throws(() => Protocol.decode(toy, { maxEventSize }), RangeError, /maxEventSize/)
       assert.throws(() => OpenAiChat.decode({ maxEventSize }), RangeError, /maxEventSize/)
       assert.throws(() => OpenAiChat.layer({ maxEventSize }), RangeError, /maxEventSize/)
     }
@@ -228,7 +231,7 @@ describe("driver", () => {
 
   it.effect("runs of one decoder at once do not mix", () =>
     Effect.gen(function* () {
-      const decode = Protocol.decodeSse(toy)
+      const decode = Protocol.decode(toy)
       const text = (...chunks: ReadonlyArray<string>) =>
         Stream.fromIterable(chunks).pipe(
           Stream.tap(() => Effect.yieldNow),
@@ -249,7 +252,7 @@ describe("driver", () => {
       const empty = Stream.fromPull(
         Effect.succeed(Effect.suspend(() => (n++ < 1_000_000 ? Effect.succeed([""] as const) : Cause.done())))
       )
-      const { failure } = yield* collect(Protocol.decodeSse(toy)(empty))
+      const { failure } = yield* collect(Protocol.decode(toy)(empty))
       assert.strictEqual(failure?.reason._tag, "Truncated")
     })
   )
@@ -258,15 +261,114 @@ describe("driver", () => {
 describe("chunks that are decoded already", () => {
   it("go through the same protocol", () => {
     const chunks = Stream.make<ReadonlyArray<unknown>>({ text: "a" }, null, 1, "text", [{ text: "x" }], { end: 1 })
-    const { events, failure } = Effect.runSync(collect(Protocol.decodeChunks(toy)(chunks)))
+    const { events, failure } = Effect.runSync(collect(Protocol.fromChunks(toy)(chunks)))
     assert.isUndefined(failure)
-    assert.deepStrictEqual(lines(events), ["Start", "a", "halt 1", "End stop"])
+    const unknown = Array.from({ length: 4 }, () => "unknown")
+    assert.deepStrictEqual(lines(events), ["Start", "a", ...unknown, "halt 1", "End stop"])
+    assert.deepStrictEqual(events.filter(StreamEvent.is("Metadata"))[3]?.metadata, { chunk: [{ text: "x" }] })
+  })
+})
+
+describe("lines of JSON", () => {
+  const run = (chunks: ReadonlyArray<Uint8Array | string>, options?: Protocol.Options): ReadonlyArray<string> => {
+    const { events, failure } = Effect.runSync(collect(Protocol.decode(toyLines, options)(Stream.fromIterable(chunks))))
+    return [...lines(events), ...(failure === undefined ? [] : [nameOf(failure)])]
+  }
+
+  it("are chunks, however they are cut, with LF or CRLF, blank lines, a byte order mark, without the last line feed", () => {
+    const whole = ["Start", "é😀", "b", "halt 1", "End stop"]
+    for (const eol of ["\n", "\r\n", "\n\n", " \n \n"]) {
+      for (const [start, end] of [
+        ["", eol],
+        ["\ufeff", ""]
+      ]) {
+        const text = `${start}{"text":"é😀"}${eol}{"text":"b"}${eol}{"end":1}${end}`
+        const bytes = new TextEncoder().encode(text)
+        assert.deepStrictEqual(run([text]), whole)
+        assert.deepStrictEqual(run(Array.from(text)), whole)
+        for (let at = 0; at <= bytes.length; at++) {
+          assert.deepStrictEqual(run([bytes.subarray(0, at), bytes.subarray(at)]), whole)
+        }
+      }
+    }
+  })
+
+  it("that are no JSON fail with their offset, or are skipped; one that was cut is Truncated", () => {
+    const text = '\ufeff{"text":"a"}\n{"text":\n{"text":"b"}\n{"end":1}\n'
+    assert.deepStrictEqual(run([text]), ["Start", "a", "halt 1", "Malformed frame at offset 14"])
+    assert.deepStrictEqual(run([text], { onMalformed: "skip" }), ["Start", "a", "b", "halt 1", "End stop"])
+    assert.deepStrictEqual(run(['{"text":"a"}\n{"end"']), ["Start", "a", "halt 1", truncated])
+  })
+
+  it("have a limit, behind those before", () => {
+    const text = '{"text":"a"}\n{"text":"bcd"}\n{"end":1}'
+    assert.deepStrictEqual(run([text], { maxEventSize: 14 }), ["Start", "a", "bcd", "halt 1", "End stop"])
+    const failure = StreamError.make({ _tag: "FrameTooLarge", limit: 13 }).message
+    assert.deepStrictEqual(run([text], { maxEventSize: 13 }), ["Start", "a", "halt 1", failure])
+    assert.deepStrictEqual(run(Array.from(text), { maxEventSize: 13 }), ["Start", "a", "halt 1", failure])
+  })
+})
+
+describe("tool calls", () => {
+  const whole = { call: { id: "a", name: "f", argumentsText: "{}" } }
+  const half = { call: { id: "b", name: "g", argumentsText: '{"x":' } }
+  const run = (chunks: ReadonlyArray<unknown>, options?: Protocol.Options): ReadonlyArray<string> => {
+    const { events, failure } = Effect.runSync(collect(Protocol.fromChunks(toy, options)(Stream.fromIterable(chunks))))
+    return [
+      ...lines(events.filter((event) => event._tag !== "ToolCallDelta")),
+      ...(failure === undefined ? [] : [failure.reason._tag])
+    ]
+  }
+
+  it("come at the end, and only of a stream that is complete", () => {
+    assert.deepStrictEqual(run([whole, { end: 1 }]), ["Start", "halt 1", "ToolCall", "End stop"])
+    assert.deepStrictEqual(run([whole]), ["Start", "halt 1", "Truncated"])
+    assert.deepStrictEqual(run([whole, { fail: "no" }]), ["Start", "halt 1", "ProviderFailure"])
+    assert.deepStrictEqual(run([whole], { onMissingFinish: "mark" }), [
+      "Start",
+      "halt 1",
+      "ToolCall",
+      "truncated",
+      "End unknown"
+    ])
+  })
+
+  it("onIncompleteToolCall: one that is not whole fails behind everything, or is Metadata", () => {
+    const chunks = [half, whole, { end: 1 }]
+    assert.deepStrictEqual(run(chunks), ["Start", "halt 1", "ToolCall", "ToolCallIncomplete"])
+    assert.deepStrictEqual(run(chunks, { onIncompleteToolCall: "metadata" }), [
+      "Start",
+      "halt 1",
+      "ToolCall",
+      "incomplete-tool-call",
+      "End stop"
+    ])
+    const { events } = Effect.runSync(
+      collect(Protocol.fromChunks(toy, { onIncompleteToolCall: "metadata" })(Stream.fromIterable(chunks)))
+    )
+    const reported = events.filter(StreamEvent.is("Metadata")).find((event) => event.kind === "incomplete-tool-call")
+    assert.deepStrictEqual(reported?.metadata, half.call)
+  })
+
+  it("have a limit", () => {
+    // 64 for the call, 1 for its identifier, 1 for its name, 2 for its arguments.
+    assert.strictEqual(run([whole, { end: 1 }], { maxBufferSize: 68 }).at(-1), "End stop")
+    assert.strictEqual(run([whole, { end: 1 }], { maxBufferSize: 67 }).at(-1), "BufferOverflow")
+    assert.throws(() => Protocol.decode(toy, { maxBufferSize: -1 }), RangeError, /maxBufferSize/)
+  })
+})
+
+describe("a protocol's last word", () => {
+  it("ends the stream at once", () => {
+    const chunks = [{ text: "a" }, { text: "b", end: 1, last: 1 }, { text: "c" }]
+    const { events } = Effect.runSync(collect(Protocol.fromChunks(toy)(Stream.fromIterable(chunks))))
+    assert.deepStrictEqual(lines(events), ["Start", "a", "b", "halt 1", "End stop"])
   })
 })
 
 describe("errors under the status 200", () => {
   const reasonOf = (error: unknown) => {
-    const { code, isRetryable, message } = Protocol.inBandFailure("toy", error).reason
+    const { code, isRetryable, message } = new Protocol.Output("toy").failure(error).reason
     return { code, message, isRetryable }
   }
 

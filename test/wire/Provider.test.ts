@@ -20,6 +20,7 @@ import * as StreamError from "../../src/StreamError.ts"
 import * as StreamHandler from "../../src/StreamHandler.ts"
 import * as StreamModel from "../../src/StreamModel.ts"
 import * as OpenAiChat from "../../src/wire/OpenAiChat.ts"
+import type * as Provider from "../../src/wire/Provider.ts"
 import { heapUsed } from "../support/heap.ts"
 import * as Loopback from "../support/loopback.ts"
 import { collect, pulls, reasonOf, show, textOf } from "../support/run.ts"
@@ -28,7 +29,7 @@ const hello = 'data: {"choices":[{"delta":{"content":"Hello"}}]}\n\n'
 const stop = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 const secret = "sk-very-secret"
 
-const model = (server: Loopback.Loopback, options?: OpenAiChat.LayerOptions) =>
+const model = (server: Loopback.Loopback, options?: Provider.LayerOptions) =>
   OpenAiChat.layer({ baseUrl: `${server.url}/v1/`, apiKey: Redacted.make(secret), model: "m", ...options }).pipe(
     Layer.provide(FetchHttpClient.layer)
   )
@@ -37,7 +38,7 @@ const model = (server: Loopback.Loopback, options?: OpenAiChat.LayerOptions) =>
 const ask = (
   server: Loopback.Loopback,
   request: StreamModel.StreamRequest = { prompt: "hi" },
-  options?: OpenAiChat.LayerOptions
+  options?: Provider.LayerOptions
 ) => Effect.provide(collect(StreamModel.stream(request)), model(server, options))
 
 /** Every way in which an error may end up in a log. */
