@@ -10,6 +10,22 @@
  * 4. A tool call comes out once, and only when its arguments are whole.
  * 5. After the end nothing more is pulled, so a body that lingers behind `[DONE]` is not waited for.
  *
+ * Nothing that a provider says is lost: what is no text and no tool call comes as Metadata, of the same kinds for all
+ * protocols where they mean the same.
+ *
+ * | kind                   | metadata                                                                              |
+ * | ---------------------- | ------------------------------------------------------------------------------------- |
+ * | `response`             | `id` and `model` of the response, once, and what else it says of itself at its start    |
+ * | `finish`               | with `finishReason`, `providerFinishReason` and `usage`; the provider's `usage` object  |
+ * | `usage`                | the same without a finish reason, where the stream broke off                            |
+ * | `hosted-tool-call`     | a tool that the provider runs, or that is no function: `id`, `name`, `input`, the `item` |
+ * | `citation`             | a source of a piece of the text; `part` names the text                                  |
+ * | `signature`            | what must be sent back with a piece of reasoning, or a call; `part` names it             |
+ * | `logprobs`             | as the provider has them                                                              |
+ * | `incomplete-tool-call` | `id`, `name`, `argumentsText`; see `onIncompleteToolCall`                               |
+ * | `truncated`            | see `onMissingFinish`                                                                 |
+ * | `unknown`              | a `chunk` that the protocol does not know                                             |
+ *
  * @since 0.1.0
  */
 import * as Arr from "effect/Array"

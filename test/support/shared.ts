@@ -33,15 +33,30 @@ export interface Expected {
   readonly id: string | null
   readonly model: string | null
   readonly text: string
+  readonly textParts: ReadonlyArray<string>
   readonly reasoning: string
+  readonly reasoningParts: ReadonlyArray<string>
   readonly refusal: string | null
   readonly toolCalls: ReadonlyArray<{
     readonly id: string
     readonly name: string
-    readonly argumentsText: string
+    /** `null`: the provider sends an object. */
+    readonly argumentsText: string | null
     readonly argumentsValid: boolean
     readonly arguments: unknown
+    readonly kind: "function" | "custom" | "tool_use"
+    readonly unfinished?: boolean
   }>
+  /** Tool items that are not plain function calls. */
+  readonly otherToolItems: ReadonlyArray<{
+    readonly id: string
+    readonly name: string
+    readonly kind: string
+    readonly arguments?: unknown
+  }>
+  readonly toolPlan: string | null
+  readonly citations: number
+  readonly malformedEvents: ReadonlyArray<unknown>
   readonly finishReason: string | null
   readonly usage: {
     readonly reasoning: number | null
