@@ -246,6 +246,9 @@ export interface MetadataEntry {
  * `finishReason` is `"unknown"` as long as nobody gave one, so also for a stream that failed or was left early;
  * `stats.outcome` says which of these it was. With `bufferContent: false` the texts are `""` and the lists are empty.
  *
+ * `toolCalls` has whole calls only. A call that was cut short must not be run, so its fragments are in no result: they went
+ * by as ToolCallDelta events, which `StreamCallbacks.on("ToolCallDelta", …)` sees.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -1,13 +1,15 @@
 /**
- * Sources: text as it arrives, from async iterables, web streams and, for tests, from a text that is already whole.
+ * Sources: text or bytes as they arrive, from async iterables, Node streams and web streams; and, for tests, from a text
+ * that is already whole.
  *
  * @since 0.1.0
  */
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Pull from "effect/Pull"
+import * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as StreamConfig from "./StreamConfig.ts"
@@ -15,20 +17,22 @@ import * as StreamError from "./StreamError.ts"
 import * as StreamEvent from "./StreamEvent.ts"
 import * as StreamHandler from "./StreamHandler.ts"
 
-const sourceFailure = (cause: unknown): StreamError.StreamErrorOf<"SourceFailure"> =>
-  StreamError.make({ _tag: "SourceFailure", cause })
+/** Anything that gives chunks one after the other: a web stream, a Node stream, any other async iterable. */
+type Chunks<A> = AsyncIterable<A> | ReadableStream<A>
 
 // -----------------------------------------------------------------------------
-// async iterables
+// text
 // -----------------------------------------------------------------------------
 
 /**
- * A source from an async iterable, or from a function that makes one for each run.
+ * A source of text from an async iterable of text or of UTF-8 bytes (a generator, a Node stream), or from a function that
+ * makes one for each run.
  *
  * **Details**
  *
  * The function gets an `AbortSignal` that is aborted on every exit: the end, a failure, an interruption, a consumer that
- * leaves early. What the iterable throws becomes `SourceFailure`.
+ * leaves early. A Node stream that is left before its end is destroyed. What the iterable throws becomes `SourceFailure`, and so does a
+ * chunk that is neither text nor bytes. Bytes are decoded as {@link decodeText} does.
  *
  * **Gotchas**
  *
@@ -50,72 +54,32 @@ const sourceFailure = (cause: unknown): StreamError.StreamErrorOf<"SourceFailure
  * await Effect.runPromise(streamToString(tokens)) // => "Hello World"
  * ```
  *
+ * **Example** (A Node stream)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { StreamSource, streamToString } from "effect-llm-streaming"
+ * import { Readable } from "node:stream"
+ *
+ * const readable = Readable.from([Uint8Array.of(72, 195), Uint8Array.of(169)])
+ * await Effect.runPromise(streamToString(StreamSource.fromAsyncIterable(readable))) // => "Hé"
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
 export const fromAsyncIterable = (
-  iterable: AsyncIterable<string> | ((signal: AbortSignal) => AsyncIterable<string>)
-): Stream.Stream<string, StreamError.StreamErrorOf<"SourceFailure">> =>
-  Stream.fromChannel(
-    Channel.fromTransform((_: unknown, scope) =>
-      Effect.gen(function* () {
-        const controller = new AbortController()
-        const iterator = yield* Effect.try({
-          try: () => (typeof iterable === "function" ? iterable(controller.signal) : iterable)[Symbol.asyncIterator](),
-          catch: (cause) => {
-            controller.abort()
-            return sourceFailure(cause)
-          }
-        })
-        // Not `Stream.fromAsyncIterable`: its promises (`tryPromise`, `finally`) take a third more time for each token.
-        let state: "idle" | "waiting" | "over" = "idle"
-        let resume: (effect: Pull.Pull<readonly [string], StreamError.StreamErrorOf<"SourceFailure">>) => void =
-          constVoid
-        const onNext = (result: IteratorResult<string>) => {
-          if (Object(result) !== result) return onError(new TypeError("The iterator gave no result"))
-          state = result.done === true ? "over" : "idle"
-          resume(result.done === true ? Cause.done() : Effect.succeed([result.value]))
-        }
-        const onError = (cause: unknown) => {
-          state = "over"
-          resume(Effect.fail(sourceFailure(cause)))
-        }
-        yield* Scope.addFinalizer(
-          scope,
-          Effect.suspend(() => {
-            controller.abort()
-            if (state === "over" || iterator.return === undefined) return Effect.void
-            const returned = new Promise((resolve) => resolve(iterator.return?.())).then(constVoid, constVoid)
-            // Behind a `next()` that waits, `return()` may never settle.
-            return state === "waiting" ? Effect.void : Effect.promise(() => returned)
-          })
-        )
-        return Effect.callback<readonly [string], Cause.Done | StreamError.StreamErrorOf<"SourceFailure">>((_) => {
-          resume = _
-          state = "waiting"
-          try {
-            iterator.next().then(onNext, onError)
-          } catch (cause) {
-            onError(cause)
-          }
-        })
-      })
-    )
-  )
-
-const constVoid = () => {}
-
-// -----------------------------------------------------------------------------
-// web streams
-// -----------------------------------------------------------------------------
+  iterable: AsyncIterable<string | Uint8Array> | ((signal: AbortSignal) => AsyncIterable<string | Uint8Array>)
+): Stream.Stream<string, StreamError.StreamErrorOf<"SourceFailure">> => read(iterable, utf8)
 
 /**
- * A source from a web stream of text or of UTF-8 bytes, made anew for each run.
+ * A source of text from a web stream of text or of UTF-8 bytes, made anew for each run; `null`, which is the body of a
+ * response without one, is empty.
  *
  * **Details**
  *
- * Code points that are split over chunks stay whole; invalid UTF-8 becomes U+FFFD. A failure of the stream becomes
- * `SourceFailure`. On every exit the stream is cancelled.
+ * Bytes are decoded as {@link decodeText} does. A failure of the stream becomes `SourceFailure`. A stream that is left before its
+ * end is cancelled.
  *
  * **Example** (The body of a response)
  *
@@ -123,26 +87,17 @@ const constVoid = () => {}
  * import { Effect } from "effect"
  * import { StreamSource, streamToString } from "effect-llm-streaming"
  *
- * const body = () => new Blob([new Uint8Array([72, 195]), new Uint8Array([169])]).stream()
- * await Effect.runPromise(streamToString(StreamSource.fromReadableStream(body))) // => "Hé"
+ * const response = new Response(Uint8Array.of(72, 195, 169))
+ * await Effect.runPromise(streamToString(StreamSource.fromReadableStream(() => response.body))) // => "Hé"
  * ```
  *
  * @category constructors
  * @since 0.1.0
  */
 export const fromReadableStream = (
-  evaluate: () => ReadableStream<string> | ReadableStream<Uint8Array>
+  evaluate: () => ReadableStream<string> | ReadableStream<Uint8Array> | null
 ): Stream.Stream<string, StreamError.StreamErrorOf<"SourceFailure">> =>
-  Stream.unwrap(
-    Effect.try({
-      try: () => {
-        const readable = evaluate() as ReadableStream<string | Uint8Array>
-        if (readable.locked) throw new TypeError("The stream is locked: another reader has it")
-        return Stream.fromReadableStream({ evaluate: () => readable, onError: sourceFailure })
-      },
-      catch: sourceFailure
-    })
-  ).pipe(decodeText)
+  read<string | Uint8Array, string>(evaluate, utf8)
 
 /**
  * Decodes the UTF-8 bytes of a stream and passes its text on as it is. Code points that are split over chunks stay whole;
@@ -152,16 +107,192 @@ export const fromReadableStream = (
  * @since 0.1.0
  */
 export const decodeText = <E, R>(self: Stream.Stream<string | Uint8Array, E, R>): Stream.Stream<string, E, R> =>
-  Stream.suspend(() => {
-    const decoder = new TextDecoder()
-    return self.pipe(
-      Stream.map((chunk) =>
-        typeof chunk === "string" ? decoder.decode() + chunk : decoder.decode(chunk, { stream: true })
-      ),
-      Stream.concat(Stream.sync(() => decoder.decode())),
-      Stream.filter((text) => text.length > 0)
+  Stream.transformPull(self, (upstream) =>
+    Effect.sync(() => {
+      type Out = Pull.Pull<Arr.NonEmptyReadonlyArray<string>, E, void, R>
+      const decoder = utf8()
+      const pull: Out = Pull.matchEffect(upstream, {
+        onSuccess: (chunks): Out => {
+          const out: Array<string> = []
+          for (const chunk of chunks) {
+            const text = decoder.push(chunk)
+            if (text !== "") out.push(text)
+          }
+          return Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : pull
+        },
+        onFailure: (cause): Out => Effect.failCause(cause),
+        onDone: (): Out => {
+          next = Cause.done()
+          const rest = decoder.end()
+          return rest === "" ? next : Effect.succeed([rest])
+        }
+      })
+      let next = pull
+      return Effect.suspend(() => next)
+    })
+  )
+
+// -----------------------------------------------------------------------------
+// bytes
+// -----------------------------------------------------------------------------
+
+/**
+ * The bytes of a web stream, a Node stream or another async iterable, not decoded: for the decoders of wire formats, and
+ * for recording what a provider sent.
+ *
+ * **Details**
+ *
+ * A function is called for each run, with an `AbortSignal`, and may give `null` for nothing. All else is as it is for
+ * {@link fromAsyncIterable} and {@link fromReadableStream}.
+ *
+ * **Example** (From the body of a response to events)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { OpenAiChat, StreamHandler, StreamSource } from "effect-llm-streaming"
+ *
+ * const response = new Response('data: {"choices":[{"delta":{"content":"Hé"},"finish_reason":"stop"}]}\n\n')
+ * const text = StreamSource.bytes(() => response.body).pipe(OpenAiChat.decode(), StreamHandler.runText())
+ * await Effect.runPromise(text) // => "Hé"
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const bytes = (
+  source: Chunks<Uint8Array> | ((signal: AbortSignal) => Chunks<Uint8Array> | null)
+): Stream.Stream<Uint8Array, StreamError.StreamErrorOf<"SourceFailure">> => read(source, verbatim)
+
+// -----------------------------------------------------------------------------
+// reading
+// -----------------------------------------------------------------------------
+
+const sourceFailure = (cause: unknown): StreamError.StreamErrorOf<"SourceFailure"> =>
+  StreamError.make({ _tag: "SourceFailure", cause })
+
+/** What is made of chunks as they come. */
+interface Decoder<in A, out B> {
+  /** Gives something empty where more has to come first. Throws what cannot be decoded. */
+  readonly push: (chunk: A) => B
+  readonly end: () => B
+}
+
+const utf8 = (): Decoder<string | Uint8Array, string> => {
+  const decoder = new TextDecoder()
+  // Whether the decoder may hold half a code point: for text, asking it would cost more than all the rest.
+  let isTorn = false
+  const flush = (): string => {
+    if (!isTorn) return ""
+    isTorn = false
+    return decoder.decode()
+  }
+  return {
+    push: (chunk) => {
+      if (typeof chunk === "string") return isTorn ? flush() + chunk : chunk
+      isTorn = true
+      return decoder.decode(checkBytes(chunk, "text or bytes"), { stream: true })
+    },
+    end: flush
+  }
+}
+
+const verbatim = (): Decoder<Uint8Array, Uint8Array> => ({
+  push: (chunk) => checkBytes(chunk, "bytes"),
+  end: () => new Uint8Array()
+})
+
+const checkBytes = (chunk: Uint8Array, expected: string): Uint8Array => {
+  if (ArrayBuffer.isView(chunk)) return chunk
+  throw new TypeError(`The source gave ${chunk === null ? "null" : typeof chunk} where ${expected} were expected`)
+}
+
+/** One driver for all sources. Not Effect's, whose promises (`tryPromise`, `finally`) take a third more time for each token. */
+const read = <A, B extends string | Uint8Array>(
+  source: Chunks<A> | ((signal: AbortSignal) => Chunks<A> | null),
+  makeDecoder: () => Decoder<A, B>
+): Stream.Stream<B, StreamError.StreamErrorOf<"SourceFailure">> =>
+  Stream.fromChannel(
+    Channel.fromTransform((_: unknown, scope) =>
+      Effect.gen(function* () {
+        type Out = Pull.Pull<readonly [B], StreamError.StreamErrorOf<"SourceFailure">>
+        const controller = new AbortController()
+        const reader = yield* Effect.try({
+          try: () => readerOf(typeof source === "function" ? source(controller.signal) : source),
+          catch: (cause) => {
+            controller.abort()
+            return sourceFailure(cause)
+          }
+        })
+        const decoder = makeDecoder()
+        let state: "idle" | "waiting" | "over" = "idle"
+        let resume: (effect: Out) => void = constVoid
+        let count = 0
+        const onNext = (result: IteratorResult<A, unknown>) => {
+          state = "idle"
+          try {
+            if (result.done === true) state = "over"
+            const chunk = result.done === true ? decoder.end() : decoder.push(result.value)
+            const next = chunk.length > 0 ? Effect.succeed([chunk] as const) : pull
+            // Between promises alone, a source that never waits would let no timer and no interruption through.
+            resume(++count % 1024 === 0 ? Effect.andThen(Effect.yieldNow, next) : next)
+          } catch (cause) {
+            resume(Effect.fail(sourceFailure(cause)))
+          }
+        }
+        const onError = (cause: unknown) => {
+          state = "over"
+          resume(Effect.fail(sourceFailure(cause)))
+        }
+        const pull: Out = Effect.callback((_) => {
+          if (state === "over") return _(Cause.done())
+          resume = _
+          state = "waiting"
+          try {
+            reader.next().then(onNext, onError)
+          } catch (cause) {
+            onError(cause)
+          }
+        })
+        yield* Scope.addFinalizer(
+          scope,
+          Effect.suspend(() => {
+            controller.abort()
+            if (state === "over") return Effect.void
+            const returned = new Promise((resolve) => resolve(reader.return())).then(constVoid, constVoid)
+            // Behind a `next()` that waits, `return()` may never settle.
+            return state === "waiting" ? Effect.void : Effect.promise(() => returned)
+          })
+        )
+        return pull
+      })
     )
-  })
+  )
+
+const constVoid = () => {}
+
+interface Reader<A> {
+  readonly next: () => Promise<IteratorResult<A, unknown>>
+  /** Lets go of the source at once, also while `next` waits, wherever there is a way. */
+  readonly return: () => unknown
+}
+
+const readerOf = <A>(chunks: Chunks<A> | null): Reader<A> => {
+  if (chunks === null) return { next: () => Promise.resolve({ done: true, value: undefined }), return: constVoid }
+  if ("getReader" in chunks) {
+    const reader = chunks.getReader()
+    // Not waited for: of a stream that was split by `tee`, it settles when the other half is cancelled too.
+    return { next: () => reader.read(), return: () => void reader.cancel().catch(constVoid) }
+  }
+  const iterator: AsyncIterator<A, unknown> = chunks[Symbol.asyncIterator]()
+  return {
+    next: () => iterator.next(),
+    return: () => {
+      // A Node stream. Its iterator destroys it too, but only when the chunk that is waited for has come.
+      if ("destroy" in chunks && typeof chunks.destroy === "function") chunks.destroy()
+      return iterator.return?.()
+    }
+  }
+}
 
 // -----------------------------------------------------------------------------
 // whole texts

@@ -1,7 +1,11 @@
 import { assert, describe, expect, expectTypeOf, it } from "@effect/vitest"
-import { Arbitrary, Schema } from "effect"
+import { Arbitrary, Effect, Schema } from "effect"
 import type * as Response from "effect/ai/Response"
+import * as StreamCallbacks from "../src/StreamCallbacks.ts"
+import * as StreamEvent from "../src/StreamEvent.ts"
+import * as StreamHandler from "../src/StreamHandler.ts"
 import * as StreamResult from "../src/StreamResult.ts"
+import * as StreamTest from "../src/testing/StreamTest.ts"
 
 const codec = Schema.fromJsonString(StreamResult.StreamResult)
 
@@ -20,6 +24,23 @@ describe("StreamResult", () => {
       expect(Schema.decodeSync(codec)(json)).toEqual(result)
       assert.strictEqual(Schema.encodeSync(codec)(Schema.decodeSync(codec)(json)), json)
     }
+  )
+
+  it.effect("has no tool call that was cut short; its fragments went by as events", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const fragments = StreamCallbacks.on("ToolCallDelta", (event) => Effect.sync(() => seen.push(event.delta)))
+      const call = { id: "call_0", name: "search", argumentsText: "{}", input: {} }
+      const cut = StreamTest.answer([
+        StreamEvent.toolCall(0, call),
+        StreamEvent.toolCallDelta(0, "call_1", "search", '{"query": '),
+        StreamEvent.toolCallDelta(0, "call_1", "search", '"Eff'),
+        StreamTest.fail("reset")
+      ])
+      const { result } = yield* cut.pipe(StreamHandler.runExit(), Effect.provide(fragments))
+      assert.deepStrictEqual(result.toolCalls, [call])
+      assert.strictEqual(seen.join(""), '{"query": "Eff')
+    })
   )
 
   it("keeps what is not known unknown", () => {

@@ -1,12 +1,16 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { Cause, Data, Duration, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Cause, Data, Duration, Effect, Exit, Fiber, Option, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { get, type IncomingMessage } from "node:http"
+import { Readable } from "node:stream"
 import * as StreamConfig from "../src/StreamConfig.ts"
 import type * as StreamError from "../src/StreamError.ts"
 import * as StreamEvent from "../src/StreamEvent.ts"
 import * as StreamHandler from "../src/StreamHandler.ts"
 import * as StreamSource from "../src/StreamSource.ts"
 import * as StreamTest from "../src/testing/StreamTest.ts"
+import * as SseStream from "../src/wire/SseStream.ts"
+import * as Loopback from "./support/loopback.ts"
 
 describe("fromAsyncIterable", () => {
   it.effect("a function makes an iterable for each run; its signal is aborted at the end", () =>
@@ -316,6 +320,22 @@ describe("fromReadableStream", () => {
     })
   )
 
+  it.live("half of a stream that was split by tee can be left while the other half is read", () =>
+    Effect.gen(function* () {
+      const [one, other] = stream("a", "b", "c").tee()
+      const left = StreamSource.fromReadableStream(() => one).pipe(Stream.take(1), Stream.runCollect)
+      assert.deepStrictEqual(yield* Effect.timeout(left, "5 seconds"), ["a"])
+      assert.deepStrictEqual(yield* Stream.runCollect(StreamSource.fromReadableStream(() => other)), ["a", "b", "c"])
+    })
+  )
+
+  it.effect("null is empty: a response has no body", () =>
+    Effect.gen(function* () {
+      const source = StreamSource.fromReadableStream(() => new Response(null, { status: 204 }).body)
+      assert.deepStrictEqual(yield* Stream.runCollect(source), [])
+    })
+  )
+
   it.effect("text behind half a code point: the half is replaced, the text kept", () =>
     Effect.gen(function* () {
       const mixed = Stream.make<ReadonlyArray<string | Uint8Array>>(bytes.subarray(3, 5), "text", bytes.subarray(0, 1))
@@ -351,6 +371,252 @@ describe("fromReadableStream", () => {
       yield* Effect.sleep(5)
       yield* Effect.timeout(Fiber.interrupt(fiber), "5 seconds")
       assert.strictEqual(cancelled, 1)
+    })
+  )
+})
+
+describe("chunks", () => {
+  const bytes = new TextEncoder().encode("Hé👍")
+  const open = {
+    iterable: <A extends string | Uint8Array>(chunks: ReadonlyArray<A>) =>
+      StreamSource.fromAsyncIterable(Stream.toAsyncIterable(Stream.fromIterable(chunks))),
+    decoded: <A extends string | Uint8Array>(chunks: ReadonlyArray<A>) =>
+      StreamSource.decodeText(Stream.fromIterable(chunks))
+  }
+
+  it.effect.each(Object.keys(open) as ReadonlyArray<keyof typeof open>)(
+    "bytes may come in any pieces, with text between: %s",
+    (how) =>
+      Effect.gen(function* () {
+        for (let cut = 0; cut <= bytes.length; cut++) {
+          for (let next = cut; next <= bytes.length; next++) {
+            const pieces = [bytes.subarray(0, cut), bytes.subarray(cut, next), bytes.subarray(next)]
+            assert.deepStrictEqual(yield* Stream.mkString(open[how](pieces)), "Hé👍")
+          }
+        }
+        const mixed = ["a", bytes.subarray(3, 5), "b", "", bytes.subarray(0, 1), bytes.subarray(3, 6)]
+        assert.deepStrictEqual(yield* Stream.runCollect(open[how](mixed)), ["a", "\ufffdb", "H", "\ufffd"])
+      })
+  )
+
+  it.effect("empty ones are passed over, a million of them too", () =>
+    Effect.gen(function* () {
+      let n = 0
+      const next = () => Promise.resolve({ done: n === 1_000_000, value: n++ % 2 === 0 ? "" : new Uint8Array() })
+      const source = StreamSource.fromAsyncIterable({ [Symbol.asyncIterator]: () => ({ next }) })
+      assert.deepStrictEqual(yield* Stream.runCollect(source), [])
+    })
+  )
+
+  it.live.each(["", "a"])("a source that never ends and never waits can be interrupted: %o", (chunk) =>
+    Effect.gen(function* () {
+      let released = false
+      const endless = StreamSource.fromAsyncIterable(async function* () {
+        try {
+          for (;;) yield chunk
+        } finally {
+          released = true
+        }
+      })
+      assert.isTrue(Option.isNone(yield* Effect.timeoutOption(Stream.runDrain(endless), 20)))
+      assert.isTrue(released)
+    })
+  )
+
+  const wrong = async function* (value: unknown, log: Array<string>) {
+    try {
+      yield bytes.subarray(0, 1)
+      yield value
+    } finally {
+      log.push("released")
+    }
+  }
+
+  it.effect.each([undefined, null, 7, { delta: "a" }])(
+    "what is neither text nor bytes is a SourceFailure: %o",
+    (value) =>
+      Effect.gen(function* () {
+        const log: Array<string> = []
+        const seen: Array<string> = []
+        const source = StreamSource.fromAsyncIterable(() => wrong(value, log) as AsyncIterable<string>)
+        const error = yield* Effect.flip(Stream.runForEach(source, (chunk) => Effect.sync(() => seen.push(chunk))))
+        const name = value === null ? "null" : typeof value
+        assert.strictEqual(
+          error.message,
+          `The source failed: The source gave ${name} where text or bytes were expected`
+        )
+        assert.deepStrictEqual([seen, log], [["H"], ["released"]])
+      })
+  )
+
+  it.effect("bytes does not take text", () =>
+    Effect.gen(function* () {
+      const source = StreamSource.bytes(wrong("a", []) as AsyncIterable<Uint8Array>)
+      const error = yield* Effect.flip(Stream.runDrain(source))
+      assert.strictEqual(error.message, "The source failed: The source gave string where bytes were expected")
+    })
+  )
+})
+
+/** An answer over HTTP, in pieces that cut its code points, and what came of the connection. */
+const serveAnswer = (ending: "end" | "stall" | "reset") =>
+  Effect.map(
+    Loopback.serve((response, request) => {
+      const all = new TextEncoder().encode("data: Hé👍\n\n")
+      Loopback.begin(response)
+      if (ending === "end") return Loopback.trickle(response, all)
+      response.write(all.subarray(0, 8), () => ending === "reset" && request.reset())
+    }),
+    ({ requests, url }) => ({
+      url,
+      closed: Effect.suspend(() => Effect.timeout(requests[0]!.closed, "5 seconds"))
+    })
+  )
+
+const fetchBody = (url: string) => Effect.promise(() => fetch(url).then((response) => response.body))
+
+const nodeResponse = (url: string) =>
+  Effect.promise(
+    () => new Promise<IncomingMessage>((resolve) => get(url, { agent: false }, resolve).on("error", () => {}))
+  )
+
+describe("over HTTP", () => {
+  const sources: Record<
+    string,
+    (
+      url: string
+    ) => Effect.Effect<
+      readonly [Stream.Stream<string, StreamError.StreamError>, Stream.Stream<Uint8Array, StreamError.StreamError>]
+    >
+  > = {
+    "the body of fetch": (url) =>
+      Effect.map(
+        fetchBody(url),
+        (body) => [StreamSource.fromReadableStream(() => body), StreamSource.bytes(() => body)] as const
+      ),
+    "a Node response": (url) =>
+      Effect.map(
+        nodeResponse(url),
+        (response) => [StreamSource.fromAsyncIterable(response), StreamSource.bytes(response)] as const
+      )
+  }
+  const names = Object.keys(sources)
+
+  it.live.each(names)("%s: as text and as bytes", (name) =>
+    Effect.gen(function* () {
+      const { url } = yield* serveAnswer("end")
+      const [text] = yield* sources[name]!(url)
+      assert.strictEqual(yield* Stream.mkString(text), "data: Hé👍\n\n")
+      const [, bytes] = yield* sources[name]!(url)
+      const frames = yield* Stream.runCollect(SseStream.decode()(bytes))
+      assert.deepStrictEqual(
+        frames.map(({ data }) => data),
+        ["Hé👍"]
+      )
+      const [, again] = yield* sources[name]!(url)
+      const all = yield* Stream.runCollect(again)
+      assert.isAbove(all.length, 1)
+      assert.deepStrictEqual(Buffer.concat(all).toString(), "data: Hé👍\n\n")
+    })
+  )
+
+  it.live.each(names)(
+    "%s: a reader that leaves, and one that is interrupted in a stall, close the connection",
+    (name) =>
+      Effect.gen(function* () {
+        for (const which of [0, 1] as const) {
+          for (const leave of [true, false]) {
+            const { closed, url } = yield* serveAnswer("stall")
+            const source = (yield* sources[name]!(url))[which]
+            if (leave) yield* Stream.runDrain(Stream.take(source as Stream.Stream<unknown, StreamError.StreamError>, 1))
+            else
+              yield* Stream.runDrain(source as Stream.Stream<unknown, StreamError.StreamError>).pipe(
+                Effect.timeoutOption(50)
+              )
+            yield* closed
+          }
+        }
+      })
+  )
+
+  it.live.each(names)("%s: a connection that is reset is a SourceFailure behind what had come", (name) =>
+    Effect.gen(function* () {
+      const { url } = yield* serveAnswer("reset")
+      const [text] = yield* sources[name]!(url)
+      const { exit, result } = yield* text.pipe(StreamEvent.fromText, StreamHandler.runExit())
+      assert.strictEqual(result.text, "data: H")
+      const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+      assert.match(String(error), /The source failed: .*(terminated: .+|aborted|ECONNRESET)/)
+    })
+  )
+})
+
+describe("bytes", () => {
+  it.effect("of a Node stream, a web stream, a generator and a function of each; null is empty", () =>
+    Effect.gen(function* () {
+      const chunks = [Uint8Array.of(1, 2), new Uint8Array(), Uint8Array.of(3)]
+      const web = () =>
+        new ReadableStream<Uint8Array>({
+          start: (controller) => {
+            for (const chunk of chunks) controller.enqueue(chunk)
+            controller.close()
+          }
+        })
+      const node = () => Readable.from(chunks)
+      const generate = async function* () {
+        yield* chunks
+      }
+      for (const source of [web, node, generate, web(), node(), generate()]) {
+        assert.deepStrictEqual(yield* Stream.runCollect(StreamSource.bytes(source)), [
+          Uint8Array.of(1, 2),
+          Uint8Array.of(3)
+        ])
+      }
+      assert.deepStrictEqual(yield* Stream.runCollect(StreamSource.bytes(() => null)), [])
+      expectTypeOf(StreamSource.bytes(node)).toEqualTypeOf<
+        Stream.Stream<Uint8Array, StreamError.StreamErrorOf<"SourceFailure">>
+      >()
+    })
+  )
+
+  it.effect("the function gets a signal that is aborted on every exit", () =>
+    Effect.gen(function* () {
+      const signals: Array<AbortSignal> = []
+      const source = StreamSource.bytes((signal) => {
+        signals.push(signal)
+        return Readable.from([Uint8Array.of(1), Uint8Array.of(2)])
+      })
+      yield* Stream.runDrain(source)
+      yield* Stream.runDrain(Stream.take(source, 1))
+      assert.deepStrictEqual(
+        signals.map((signal) => signal.aborted),
+        [true, true]
+      )
+    })
+  )
+
+  it.effect("a Node stream that fails is a SourceFailure behind what had come, and one that is left is destroyed", () =>
+    Effect.gen(function* () {
+      const boom = new Error("boom")
+      const failing = new Readable({
+        read() {
+          this.push(Uint8Array.of(1))
+          this.destroy(boom)
+        }
+      })
+      const seen: Array<Uint8Array> = []
+      const error = yield* Effect.flip(
+        Stream.runForEach(StreamSource.bytes(failing), (chunk) => Effect.sync(() => seen.push(chunk)))
+      )
+      assert.strictEqual(error.reason.cause, boom)
+      const left = new Readable({
+        autoDestroy: false,
+        read() {
+          this.push(Uint8Array.of(1))
+        }
+      })
+      yield* Stream.runDrain(Stream.take(StreamSource.bytes(left), 1))
+      assert.isTrue(left.destroyed)
     })
   )
 })

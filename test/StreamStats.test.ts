@@ -5,6 +5,7 @@ import * as StreamCallbacks from "../src/StreamCallbacks.ts"
 import * as StreamConfig from "../src/StreamConfig.ts"
 import * as StreamEvent from "../src/StreamEvent.ts"
 import * as StreamHandler from "../src/StreamHandler.ts"
+import * as StreamProcessor from "../src/StreamProcessor.ts"
 import * as StreamResult from "../src/StreamResult.ts"
 import * as StreamStats from "../src/StreamStats.ts"
 import * as StreamTest from "../src/testing/StreamTest.ts"
@@ -14,9 +15,10 @@ type Steps = ReadonlyArray<
 >
 
 /** The figures of a script, with its delays played by the TestClock. */
-const figures = (steps: Steps) =>
+const figures = (steps: Steps, processor: StreamProcessor.StreamProcessor = StreamProcessor.passthrough) =>
   Effect.gen(function* () {
     const fiber = yield* StreamTest.answer(steps).pipe(
+      processor,
       StreamHandler.runExit(),
       Effect.forkChild({ startImmediately: true })
     )
@@ -162,6 +164,25 @@ describe("figures", () => {
       Effect.gen(function* () {
         const stats = yield* figures(["a", delay(10), StreamTest.together("b", "c", "d"), delay(30), "e"])
         assert.deepStrictEqual(stats.interChunkMs, { p50: 10, p95: 30, p99: 30, max: 30 })
+      })
+    )
+
+    it.effect("an effect for each event before the handler takes apart what came together", () =>
+      Effect.gen(function* () {
+        const steps = ["a", delay(10), StreamTest.together("b", "c", "d"), delay(30), "e"]
+        const whole = yield* figures(
+          steps,
+          StreamProcessor.filterMap((event) => event)
+        )
+        assert.deepStrictEqual(whole.interChunkMs, { p50: 10, p95: 30, p99: 30, max: 30 })
+        const apart: ReadonlyArray<StreamProcessor.StreamProcessor> = [
+          (events) => Stream.tap(events, () => Effect.void),
+          StreamProcessor.make(Effect.succeed)
+        ]
+        for (const processor of apart) {
+          const stats = yield* figures(steps, processor)
+          assert.deepStrictEqual(stats.interChunkMs, { p50: 0, p95: 30, p99: 30, max: 30 })
+        }
       })
     )
 

@@ -5,8 +5,8 @@
 import { Config, Effect, identity, Layer, Redacted, Stream } from "effect"
 import { FetchHttpClient } from "effect/http"
 import * as Fs from "node:fs/promises"
-import { Readable } from "node:stream"
-import { OpenAiChat, StreamError, StreamModel } from "../../src/index.ts"
+import type { Readable } from "node:stream"
+import { OpenAiChat, StreamError, StreamModel, StreamSource } from "../../src/index.ts"
 import { type Options, UsageError } from "./options.ts"
 import * as Provider from "./provider.ts"
 import { Terminal } from "./terminal.ts"
@@ -86,10 +86,7 @@ const recording = (file: string, pace: number) =>
     StreamModel.StreamModel,
     Effect.map(open(file), (readable) => ({
       stream: () =>
-        Stream.fromReadableStream({
-          evaluate: () => Readable.toWeb(readable) as ReadableStream<Uint8Array>,
-          onError: sourceFailure
-        }).pipe(
+        StreamSource.bytes(readable).pipe(
           Stream.map(pieces),
           Stream.flattenIterable,
           pace === 0 ? identity : Stream.tap(() => Effect.sleep(pace)),
