@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as Budget from "./processors/Budget.ts"
 export * as ContentFilter from "./processors/ContentFilter.ts"
 export * as Deadline from "./processors/Deadline.ts"
 export * as OpenAiChat from "./wire/OpenAiChat.ts"
