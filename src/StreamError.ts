@@ -54,7 +54,8 @@ export interface Truncated {
 }
 
 /**
- * The source itself failed: it threw, the connection broke, a foreign error arrived where only a `StreamError` fits.
+ * The source itself failed: it threw, the connection broke, a foreign error arrived where only a `StreamError` fits. The
+ * message says the chain of causes: "fetch failed: connect ECONNREFUSED 127.0.0.1:1".
  *
  * @category reasons
  * @since 0.1.0
@@ -382,7 +383,7 @@ const describe = (reason: Reason): string => {
     case "Truncated":
       return `The stream stopped before ${reason.expected}`
     case "SourceFailure":
-      return `The source failed: ${describeCause(reason.cause)}`
+      return `The source failed: ${describeCauses(reason.cause)}`
     case "ProviderFailure": {
       const status = reason.status === undefined ? "" : ` (status ${reason.status})`
       const code = reason.code === undefined ? "" : ` ${reason.code}`
@@ -407,7 +408,25 @@ const describe = (reason: Reason): string => {
   }
 }
 
-const describeCause = (cause: unknown): string => (cause instanceof Error ? cause.message : Formatter.format(cause))
+const maxCausesLength = 500
+
+/** A chain of causes in one line, the outermost first; what a cause only repeats is left out. */
+const describeCauses = (cause: unknown): string => {
+  let said = ""
+  const seen = new Set<unknown>()
+  for (let next = cause; next !== undefined && !seen.has(next) && said.length < maxCausesLength;) {
+    seen.add(next)
+    const message = (next instanceof Error ? next.message : Formatter.format(next)).replace(/\s+/g, " ").trim()
+    if (!said.includes(message)) said += said === "" ? message : `: ${message}`
+    next = next instanceof Error ? causeOf(next) : undefined
+  }
+  if (said === "") return String(cause)
+  return said.length > maxCausesLength ? `${said.slice(0, maxCausesLength)}…` : said
+}
+
+/** A connection that failed at each of a host's addresses has an error for each: the first says enough. */
+const causeOf = (error: Error): unknown =>
+  error.cause ?? (error instanceof AggregateError ? (error.errors[0] as unknown) : undefined)
 
 const describePath = (path: ReadonlyArray<string | number>): string =>
   path.length === 0 ? "" : ` in /${path.join("/")}`

@@ -74,6 +74,36 @@ const context: StreamError.StreamContext = {
 
 const codec = Schema.fromJsonString(StreamError.StreamError)
 
+const cyclic = (): Error => {
+  const inner = new Error("inner")
+  const outer = new Error("outer", { cause: inner })
+  inner.cause = outer
+  return outer
+}
+
+const causes: ReadonlyArray<readonly [name: string, cause: unknown, message: string]> = [
+  [
+    "all of the chain, the outermost first",
+    new TypeError("fetch failed", { cause: new Error("other side closed", { cause: "reset" }) }),
+    'fetch failed: other side closed: "reset"'
+  ],
+  [
+    "the first of several errors",
+    new TypeError("fetch failed", {
+      cause: new AggregateError([new Error("connect ECONNREFUSED ::1:80"), new Error("b")])
+    }),
+    "fetch failed: connect ECONNREFUSED ::1:80"
+  ],
+  ["several errors of which there are none", new AggregateError([], "no address"), "no address"],
+  ["what a cause repeats, once", new Error("not sent: reset", { cause: new Error("reset") }), "not sent: reset"],
+  ["a circle, once around", cyclic(), "outer: inner"],
+  ["line ends as spaces", new Error("one\n  two\r\n", { cause: "three\nfour" }), 'one two: "three\\nfour"'],
+  ["an error that says nothing, by its name", new RangeError("", { cause: new Error(" ") }), "RangeError"],
+  ["a cause of null", new Error("reset", { cause: null }), "reset"],
+  ["what was thrown and is no error", { code: 7 }, '{"code":7}'],
+  ["undefined", undefined, "undefined"]
+]
+
 describe("make", () => {
   it.each(messages)("says what happened: %o", (reason, message) => {
     const error = StreamError.make(reason)
@@ -82,6 +112,21 @@ describe("make", () => {
     assert.deepStrictEqual(error.reason, reason)
     assert.isTrue(StreamError.isStreamError(error))
     assert.instanceOf(error, Error)
+  })
+
+  it.each(causes)("says the chain of causes: %s", (_, cause, message) => {
+    assert.strictEqual(StreamError.make({ _tag: "SourceFailure", cause }).message, `The source failed: ${message}`)
+  })
+
+  it("says no more of a chain than fits in a line, however long", () => {
+    let cause = new Error("the root")
+    for (let n = 0; n < 100_000; n++) cause = new Error(`failure ${n}`, { cause })
+    for (const long of [cause, new Error("x".repeat(1_000_000)), "y".repeat(1_000_000)]) {
+      const { message } = StreamError.make({ _tag: "SourceFailure", cause: long })
+      assert.isAbove(message.length, 500)
+      assert.isBelow(message.length, 600)
+      assert.isTrue(message.endsWith("…"))
+    }
   })
 
   it("has a message for each reason", () => {
@@ -105,6 +150,12 @@ describe("make", () => {
 })
 
 describe("schema", () => {
+  it("keeps the chain of causes", () => {
+    const cause = new TypeError("fetch failed", { cause: new Error("connect ECONNREFUSED 127.0.0.1:1") })
+    const error = StreamError.make({ _tag: "SourceFailure", cause })
+    assert.strictEqual(Schema.decodeSync(codec)(Schema.encodeSync(codec)(error)).message, error.message)
+  })
+
   it.each(messages)("goes through JSON and comes back: %o", (reason) => {
     const error = StreamError.make(reason, { context })
     const json = Schema.encodeSync(codec)(error)

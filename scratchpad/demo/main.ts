@@ -65,14 +65,7 @@ const explain = (failure: unknown): string => {
   if (reason._tag === "Truncated" && failure.partial?.stats.firstTokenMs === undefined) {
     return `${message}: it held nothing of an OpenAI chat answer`
   }
-  if (reason._tag !== "SourceFailure" && reason._tag !== "MalformedFrame") return message
-  // "fetch failed" says nothing; what is behind it does: "connect ECONNREFUSED 127.0.0.1:1".
-  const root = rootOf(reason.cause)
-  return root === "" || message.includes(root) ? message : `${message}: ${root}`
-}
-
-const rootOf = (cause: unknown): string => {
-  if (!(cause instanceof Error)) return ""
-  if (cause instanceof AggregateError) return rootOf(cause.errors[0])
-  return rootOf(cause.cause) || cause.message
+  return reason._tag === "MalformedFrame" && reason.cause instanceof Error
+    ? `${message}: ${reason.cause.message}`
+    : message
 }

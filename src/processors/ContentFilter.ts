@@ -1,12 +1,16 @@
 /**
  * Replaces forbidden text, wherever chunk borders cut it.
  *
- * 1. The result equals the whole-text reference, for every way of splitting the text: leftmost, then longest, not
+ * What is filtered is a text: a run of answer, of reasoning or of refusal. It goes on over parts, whose concatenation is what
+ * a reader sees, over Metadata and over Progress. It ends where other content begins (text of another kind, a tool call or
+ * its result) and at the stream's end.
+ *
+ * 1. Each text becomes what the whole-text reference makes of it, for every way of splitting it: leftmost, then longest, not
  *    overlapping.
- * 2. Text is held back only while it could still become a match, and never a character more. At the end of the stream, and
- *    before a failure, what is held back is released.
- * 3. Answer, reasoning and refusal are filtered each by itself, and each part of them too.
- * 4. Order is kept: events behind held-back text wait with it, up to a limit; only Progress passes.
+ * 2. Text is held back only while it could still become a match, and never a character more. Where the text ends, and before
+ *    a failure, what is held back is released.
+ * 3. Order is kept. A match over several parts is shown in the one where it begins. Of what follows held-back text, Metadata
+ *    waits with it, up to a limit; Progress passes; all else ends the text and with it the wait.
  *
  * @since 0.1.0
  */
@@ -40,7 +44,7 @@ export interface Options {
    * passes.
    */
   readonly scope?: "match" | "delta" | undefined
-  /** How much may wait behind held-back text, in UTF-16 code units; an event counts some more. 1 Mi by default. */
+  /** How much Metadata may wait behind held-back text, in UTF-16 code units; each value counts some more. 1 Mi by default. */
   readonly maxWaiting?: number | undefined
 }
 
@@ -54,6 +58,13 @@ export interface Options {
  * **Details**
  *
  * Fails with `BufferOverflow` when more than `maxWaiting` waits behind text that is held back.
+ *
+ * **Gotchas**
+ *
+ * A secret that a model splits around other content passes: half of it before a tool call and half behind, or half in the
+ * reasoning and half in the answer. Each half is a text by itself, since waiting for the other would hold up all that is
+ * between. What you show or store as one text, such as the answer with its tool calls left out, can be filtered once more,
+ * as a whole. The arguments and results of tools are not text and are not filtered.
  *
  * **Example** (A secret that is split over chunks)
  *
@@ -118,41 +129,13 @@ const wholeDeltas = (matcher: LiteralMatcher.LiteralMatcher, replacement: string
 // matches across deltas
 // -----------------------------------------------------------------------------
 
-/** One text: the answer, the reasoning or the refusal, or one part of it. */
-interface Text {
-  readonly stream: LiteralMatcher.LiteralStream
-  /** Its input so far, and how much of that is decided, in UTF-16 code units. */
-  length: number
-  decided: number
-  /** The matches of the push that is under way. */
-  readonly found: Array<{ readonly offset: number; readonly length: number }>
-  /** Its slots that are not decided, in order. */
-  readonly slots: Array<Slot>
-}
-
-/** Keeps the place, in the queue, of input that is held back. */
-interface Slot {
-  readonly text: Text
-  /** The newest event of this input. */
-  event: StreamEvent.TextEvent
-  /** Where its input ends, in code units of the text's input, and how many of them are not decided. */
+/** An event that is held back, in its place. */
+interface Held {
+  /** For text, the newest event of its input. */
+  event: StreamEvent.TextEvent | StreamEvent.Metadata
+  /** Where it ends: UTF-16 code units of the text's input. */
   end: number
-  held: number
-  isDecided: boolean
-  /** What is decided of it and waits behind others. */
-  output: string
-}
-
-/** What a slot counts beside its text, so that many small ones are bounded too. */
-const slotSize = 64
-
-/** Texts that are kept before those that hold nothing back are looked for: a provider may name any number of parts. */
-const minTexts = 1024
-
-/** An event that waits behind a slot. */
-interface Waiting {
-  readonly text: undefined
-  readonly event: StreamEvent.StreamEvent
+  /** What it counts as waiting. */
   readonly size: number
 }
 
@@ -163,154 +146,101 @@ const matches = (
 ): StreamProcessor.StreamProcessor<StreamError.StreamErrorOf<"BufferOverflow">> =>
   StreamProcessor.transduce(() => {
     type Out = Array<StreamEvent.StreamEvent>
-    const texts = new Map<string, Text>()
-    /** Held-back text in its place, and what waits behind it: empty unless something is held back. */
-    const queue: Array<Slot | Waiting> = []
-    /** What is behind the first of the queue: events, held-back text, and what is decided of that. */
+    /** Undecided text first, and what is behind it: empty unless something is held back. */
+    const queue: Array<Held> = []
     let waiting = 0
-    let maxTexts = minTexts
+    /** The text's input so far, and how much of it is decided, in UTF-16 code units. */
+    let length = 0
+    let decided = 0
+    /** The matches that the push under way has decided, as far as they need a place. */
+    const found: Array<{ readonly offset: number; readonly end: number }> = []
+    const text = matcher.open((_, offset, matched) => {
+      if (queue.length > 0) found.push({ offset, end: offset + matched.length })
+      return replacement
+    })
 
-    const textOf = (event: StreamEvent.TextEvent): Text => {
-      const key = event.part === undefined ? event._tag : `${event._tag}/${event.part}`
-      let text = texts.get(key)
-      if (text === undefined) {
-        const found: Text["found"] = []
-        const stream = matcher.open((_, offset, matched) => {
-          found.push({ offset, length: matched.length })
-          return replacement
-        })
-        text = { stream, length: 0, decided: 0, found, slots: [] }
-        if (texts.size >= maxTexts) forget()
-        texts.set(key, text)
-      }
-      return text
-    }
-
-    const forget = (): void => {
-      for (const [key, text] of texts) {
-        if (text.stream.held === 0 && text.slots.length === 0) texts.delete(key)
-      }
-      maxTexts = Math.max(minTexts, texts.size * 2)
-    }
-
-    /** The slot at the end of the queue for more input of a text. */
-    const extend = (text: Text, event: StreamEvent.TextEvent, held: number): void => {
-      let slot = queue.at(-1)
-      if (slot?.text === text) {
-        slot.event = event
-        slot.end = text.length
-        slot.held += held
-        if (slot.isDecided) text.slots.push(slot)
-        slot.isDecided = false
-      } else {
-        slot = { text, event, end: text.length, held, isDecided: false, output: "" }
-        if (queue.push(slot) > 1) waiting += slotSize
-        text.slots.push(slot)
-      }
-      if (slot !== queue[0]) waiting += held
-    }
-
-    /** Gives what was decided to the slots whose input it stands for; a match belongs to where it begins. */
-    const place = (text: Text, output: string): void => {
-      const { found, slots } = text
-      const decided = text.length - text.stream.held
-      let input = text.decided
+    /** Sends on what is decided: `output` stands for the input up to `until`. A match belongs to where it begins. */
+    const release = (output: string, until: number, out: Out): void => {
+      // Input at a position becomes output at this position and `shift`, but for what is within a match.
+      let shift = -decided
+      let matchEnd = 0
       let from = 0
+      let released = 0
       let n = 0
-      for (let slot = slots[0]; slot !== undefined; slot = slots[0]) {
-        let to = from
-        for (; n < found.length && found[n]!.offset < slot.end; n++) {
-          to += found[n]!.offset - input + replacement.length
-          input = found[n]!.offset + found[n]!.length
+      for (const { end, event, size } of queue) {
+        if (event._tag === "Metadata") {
+          out.push(event)
+          waiting -= size
+        } else {
+          for (; n < found.length && found[n]!.offset < end; n++) {
+            matchEnd = found[n]!.end
+            shift += found[n]!.offset + replacement.length - matchEnd
+          }
+          const to = end < until ? Math.max(end, matchEnd) + shift : output.length
+          if (to > from) out.push({ ...event, delta: output.slice(from, to) })
+          from = to
+          if (end > until) break
         }
-        const verbatim = Math.min(slot.end, decided) - input
-        if (verbatim > 0) {
-          to += verbatim
-          input += verbatim
-        }
-        slot.output += output.slice(from, to)
-        waiting += to - from
-        from = to
-        const held = Math.max(0, slot.end - decided)
-        if (slot !== queue[0]) waiting -= slot.held - held
-        slot.held = held
-        if (decided < slot.end) break
-        slot.isDecided = true
-        slots.shift()
+        released++
       }
+      queue.splice(0, released)
       found.length = 0
-      text.decided = decided
+      decided = until
     }
 
-    /** Emits from the front of the queue up to the first text that is held back. */
-    const drain = (out: Out): void => {
-      let n = 0
-      for (; n < queue.length; n++) {
-        const entry = queue[n]!
-        if (entry.text === undefined) {
-          out.push(entry.event)
-          waiting -= entry.size
-          continue
-        }
-        if (entry.output !== "") {
-          out.push({ ...entry.event, delta: entry.output })
-          waiting -= entry.output.length
-          entry.output = ""
-        }
-        if (n > 0) waiting -= slotSize + entry.held
-        if (!entry.isDecided) break
-      }
-      queue.splice(0, n)
+    const endText = (out: Out): void => {
+      if (queue.length === 0) return
+      release(text.end(), length, out)
+      length = 0
+      decided = 0
     }
 
-    const flush = (out: Out): void => {
-      for (const text of texts.values()) {
-        if (text.slots.length === 0) continue
-        place(text, text.stream.end())
-        text.length = 0
-        text.decided = 0
-      }
-      drain(out)
-    }
-
-    const stepText = (event: StreamEvent.TextEvent, out: Out): void => {
-      if (event.delta === "" && queue.length > 0) return
-      const text = textOf(event)
-      const output = text.stream.push(event.delta)
-      text.length += event.delta.length
+    const pushText = (event: StreamEvent.TextEvent, out: Out): void => {
       if (queue.length > 0) {
-        extend(text, event, event.delta.length)
-        place(text, output)
-        drain(out)
+        if (event.delta === "") return
+        if (event._tag !== queue[0]!.event._tag) endText(out)
+      }
+      length += event.delta.length
+      if (queue.length === 0) {
+        const output = text.push(event.delta)
+        decided = length - text.held
+        if (output === event.delta) out.push(event)
+        else if (output !== "") out.push({ ...event, delta: output })
+        if (text.held > 0) queue.push({ event, end: length, size: 0 })
         return
       }
-      // Nothing is held back before it: what is decided goes on at once.
-      text.found.length = 0
-      text.decided = text.length - text.stream.held
-      if (output === event.delta) out.push(event)
-      else if (output !== "") out.push({ ...event, delta: output })
-      if (text.stream.held > 0) extend(text, event, text.stream.held)
+      const last = queue.at(-1)!
+      if (last.event._tag === event._tag && last.event.part === event.part) {
+        last.event = event
+        last.end = length
+      } else {
+        queue.push({ event, end: length, size: 0 })
+      }
+      const output = text.push(event.delta)
+      release(output, length - text.held, out)
     }
 
     return {
       step(event, out) {
         if (StreamEvent.isText(event)) {
-          stepText(event, out)
+          pushText(event, out)
         } else if (queue.length === 0 || event._tag === "Progress") {
           out.push(event)
-        } else if (StreamEvent.isTerminal(event)) {
-          flush(out)
+        } else if (event._tag !== "Metadata") {
+          endText(out)
           out.push(event)
         } else {
           const size = sizeOf(event, maxWaiting)
-          queue.push({ text: undefined, event, size })
+          queue.push({ event, end: length, size })
           waiting += size
+          if (waiting > maxWaiting) {
+            const error = StreamError.make({ _tag: "BufferOverflow", limit: maxWaiting, size: waiting })
+            endText(out)
+            return error
+          }
         }
-        if (waiting <= maxWaiting) return undefined
-        const size = waiting
-        flush(out)
-        return StreamError.make({ _tag: "BufferOverflow", limit: maxWaiting, size })
+        return undefined
       },
-      flush
+      flush: endText
     }
   })

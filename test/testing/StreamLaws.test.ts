@@ -57,6 +57,14 @@ const reference = (events: ReadonlyArray<StreamEvent.StreamEvent>) => [
 
 const decodeText = <E, R>(self: Stream.Stream<Uint8Array, E, R>) => StreamEvent.fromText(Stream.decodeText(self))
 
+/** Ends at the first null character, whatever its source does behind it. */
+const untilNull = <E, R>(self: Stream.Stream<string, E, R>) =>
+  self.pipe(
+    Stream.flatMap((text) => Stream.fromIterable(text.split(""))),
+    Stream.takeWhile((unit) => unit !== "\0"),
+    StreamEvent.fromText
+  )
+
 class Refused extends Data.TaggedError("Refused")<{}> {}
 
 describe("right processors and decoders pass every law", () => {
@@ -110,6 +118,12 @@ describe("right processors and decoders pass every law", () => {
         StreamEvent.delta(0, new TextDecoder().decode(bytes)),
         StreamEvent.end(0)
       ]
+    })
+  )
+
+  it.effect.prop("a decoder that ends before its source does", { input: StreamArbitrary.text() }, ({ input }) =>
+    StreamLaws.all(untilNull, input, {
+      oracle: (text) => [StreamEvent.start(0), StreamEvent.delta(0, text.split("\0")[0]!), StreamEvent.end(0)]
     })
   )
 
@@ -205,6 +219,14 @@ describe("broken processors are caught", () => {
     Effect.gen(function* () {
       const processor = <E, R>(self: Events<E, R>) => Stream.catch(self, () => Stream.make(StreamEvent.end(0)))
       const violation = yield* falsify(inputs, (input) => StreamLaws.emitThenFail(processor, input))
+      assert.include(violation.message, "as if it had not")
+    })
+  )
+
+  it.effect("one that makes a failure a normal end where it has not ended by itself", () =>
+    Effect.gen(function* () {
+      const decoder = <E, R>(self: Stream.Stream<string, E, R>) => untilNull(Stream.catch(self, () => Stream.empty))
+      const violation = yield* falsify(StreamArbitrary.text(), (input) => StreamLaws.emitThenFail(decoder, input))
       assert.include(violation.message, "as if it had not")
     })
   )
