@@ -163,11 +163,9 @@ describe("transduce", () => {
         },
         flush: () => assert.fail("nothing is flushed behind a stop")
       }))
-      for (const pull of [
-        ["a", "b", "c", StreamTest.stall],
-        [StreamTest.together("a", "b", "c"), StreamTest.stall]
-      ]) {
-        const probe = yield* StreamTest.probe(StreamTest.script(pull))
+      const oneByOne = StreamTest.script(["a", "b", "c", StreamTest.stall])
+      for (const source of [oneByOne, Stream.concat(Stream.make("a", "b", "c"), Stream.never)]) {
+        const probe = yield* StreamTest.probe(source)
         const seen: Array<string> = []
         yield* probe.stream.pipe(
           StreamEvent.fromText,
