@@ -75,8 +75,12 @@ interface Taken {
   readonly terminal?: StreamEvent.End | StreamEvent.Error | undefined
 }
 
-/** The state of one run: what has arrived, what is measured, who is told. */
-class Session {
+/**
+ * The state of one run: what has arrived, what is measured, who is told.
+ *
+ * @internal
+ */
+export class Session {
   readonly buffer: StreamBuffer.StreamBuffer
   private readonly clock: Clock.Clock
   private readonly bufferContent: boolean
@@ -244,7 +248,8 @@ const sizeOfEvent = (event: StreamEvent.StreamEvent, limit: number): number => {
   }
 }
 
-const open = (options: Options | undefined, buffer?: StreamBuffer.StreamBuffer): Effect.Effect<Session> =>
+/** @internal */
+export const open = (options: Options | undefined, buffer?: StreamBuffer.StreamBuffer): Effect.Effect<Session> =>
   Effect.withFiber((fiber) =>
     Effect.succeed(
       new Session(

@@ -8,10 +8,13 @@
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { flow, identity } from "effect/Function"
 import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as StreamEvent from "./StreamEvent.ts"
 
@@ -93,14 +96,26 @@ export const filterMap = (
   })
 
 /**
+ * What a step returns to end the stream early, and in success: see {@link Transducer}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const stop: unique symbol = Symbol.for("effect-llm-streaming/StreamProcessor/stop")
+
+/**
  * The state of one run of a {@link transduce} processor.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Transducer<out E = never> {
-  /** Takes an event and pushes onto `out` whatever can go on. An error returned ends the stream behind that. */
-  readonly step: (event: StreamEvent.StreamEvent, out: Array<StreamEvent.StreamEvent>) => E | undefined
+  /**
+   * Takes an event and pushes onto `out` whatever can go on. An error returned ends the stream behind that; so does
+   * {@link stop}, without a failure: the source is released first, so that no more tokens are paid for, and the processor
+   * has pushed the terminal event itself.
+   */
+  readonly step: (event: StreamEvent.StreamEvent, out: Array<StreamEvent.StreamEvent>) => E | typeof stop | undefined
   /**
    * The stream is over: pushes onto `out` what is still held back. A terminal event has come through `step` before, where
    * there was one; a stream that failed or that was cut has none.
@@ -114,7 +129,7 @@ export interface Transducer<out E = never> {
  * **Details**
  *
  * `open` makes the state of one run. What `flush` releases goes on before the failure or the end that caused it, so
- * nothing that had arrived is lost. After an interruption, and behind an error of `step`, nothing is flushed.
+ * nothing that had arrived is lost. After an interruption, and behind an error or a stop of `step`, nothing is flushed.
  *
  * **Example** (Joining the text of each pull with the next)
  *
@@ -154,34 +169,50 @@ export function transduce(open: () => Transducer): StreamProcessor
 export function transduce<E>(open: () => Transducer<E>): StreamProcessor<E>
 export function transduce<E>(open: () => Transducer<E>): StreamProcessor<E> {
   return <E0, R>(self: Stream.Stream<StreamEvent.StreamEvent, E0, R>) =>
-    Stream.transformPull(self, (upstream) =>
-      Effect.sync(() => {
-        type Out = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent.StreamEvent>, E0 | E, void, R>
-        const { flush, step } = open()
-        const endWith = (out: Array<StreamEvent.StreamEvent>, end: Out): Out => {
-          next = end
-          return Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : end
-        }
-        const flushThen = (end: Out): Out => {
+    fromSource(self, (upstream, release) => {
+      type Out = Pull.Pull<Events, E0 | E, void, R>
+      const { flush, step } = open()
+      const endWith = (out: Array<StreamEvent.StreamEvent>, end: Out): Out => {
+        next = end
+        return Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : end
+      }
+      const flushThen = (end: Out): Out => {
+        const out: Array<StreamEvent.StreamEvent> = []
+        flush(out)
+        return endWith(out, end)
+      }
+      const pull: Out = Pull.matchEffect(upstream, {
+        onSuccess: (events): Out => {
           const out: Array<StreamEvent.StreamEvent> = []
-          flush(out)
-          return endWith(out, end)
-        }
-        const pull: Out = Pull.matchEffect(upstream, {
-          onSuccess: (events): Out => {
-            const out: Array<StreamEvent.StreamEvent> = []
-            for (const event of events) {
-              const error = step(event, out)
-              if (error !== undefined) return endWith(out, Effect.fail(error))
-            }
-            return Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : pull
-          },
-          onFailure: (cause): Out =>
-            Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : flushThen(Effect.failCause(cause)),
-          onDone: (): Out => flushThen(Cause.done())
-        })
-        let next = pull
-        return Effect.suspend(() => next)
+          for (const event of events) {
+            const outcome = step(event, out)
+            if (outcome === stop) return Effect.andThen(release, endWith(out, Cause.done()))
+            if (outcome !== undefined) return endWith(out, Effect.fail(outcome))
+          }
+          return Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : pull
+        },
+        onFailure: (cause): Out =>
+          Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : flushThen(Effect.failCause(cause)),
+        onDone: (): Out => flushThen(Cause.done())
       })
-    )
+      let next = pull
+      return Effect.suspend(() => next)
+    })
 }
+
+type Events = Arr.NonEmptyReadonlyArray<StreamEvent.StreamEvent>
+
+/** As `Stream.transformPull`, with a way to release the source before the stream is over. */
+const fromSource = <E, R, E2, R2>(
+  self: Stream.Stream<StreamEvent.StreamEvent, E, R>,
+  f: (pull: Pull.Pull<Events, E, void, R>, release: Effect.Effect<void>) => Pull.Pull<Events, E2, void, R2>
+): Stream.Stream<StreamEvent.StreamEvent, Pull.ExcludeDone<E2>, R | R2> =>
+  Stream.fromChannel(
+    Channel.fromTransform((_, scope) =>
+      Effect.flatMap(Scope.fork(scope), (source) =>
+        Effect.map(Channel.toPullScoped(Stream.toChannel(self), source), (pull) =>
+          f(pull, Scope.close(source, Exit.void))
+        )
+      )
+    )
+  )

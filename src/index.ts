@@ -3,9 +3,14 @@
  *
  * @since 0.1.0
  */
+export * as Budget from "./processors/Budget.ts"
 export * as ContentFilter from "./processors/ContentFilter.ts"
+export * as Deadline from "./processors/Deadline.ts"
 export * as OpenAiChat from "./wire/OpenAiChat.ts"
+export * as Recovery from "./processors/Recovery.ts"
+export * as Smoothing from "./processors/Smoothing.ts"
 export * as SseStream from "./wire/SseStream.ts"
+export * as StopSequence from "./processors/StopSequence.ts"
 export * as StreamBuffer from "./StreamBuffer.ts"
 export * as StreamCallbacks from "./StreamCallbacks.ts"
 export * as StreamConfig from "./StreamConfig.ts"
@@ -17,5 +22,6 @@ export * as StreamProcessor from "./StreamProcessor.ts"
 export * as StreamResult from "./StreamResult.ts"
 export * as StreamSource from "./StreamSource.ts"
 export * as StreamStats from "./StreamStats.ts"
+export * as TagSplitter from "./processors/TagSplitter.ts"
 export * as TokenCounter from "./TokenCounter.ts"
 export { chunkStream, streamToString } from "./StreamSource.ts"

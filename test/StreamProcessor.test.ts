@@ -150,6 +150,38 @@ describe("transduce", () => {
     })
   )
 
+  it.effect("a stop ends the stream in success, and releases the source before the last events go on", () =>
+    Effect.gen(function* () {
+      const last = StreamProcessor.transduce(() => ({
+        step(event, out) {
+          if (event._tag !== "Delta" || event.delta !== "b") {
+            out.push(event)
+            return undefined
+          }
+          out.push(StreamEvent.end(0, "length"))
+          return StreamProcessor.stop
+        },
+        flush: () => assert.fail("nothing is flushed behind a stop")
+      }))
+      const oneByOne = StreamTest.script(["a", "b", "c", StreamTest.stall])
+      for (const source of [oneByOne, Stream.concat(Stream.make("a", "b", "c"), Stream.never)]) {
+        const probe = yield* StreamTest.probe(source)
+        const seen: Array<string> = []
+        yield* probe.stream.pipe(
+          StreamEvent.fromText,
+          last,
+          Stream.runForEach((event) =>
+            Effect.map(probe.report, ({ releases }) => seen.push(`${event._tag}, released ${releases} times`))
+          )
+        )
+        const { releases, violations } = yield* probe.report
+        assert.deepStrictEqual([releases, violations], [1, []])
+        assert.deepStrictEqual(seen.at(-1), "End, released 1 times")
+        assert.strictEqual(seen.length, 3)
+      }
+    })
+  )
+
   it("its failures are in its type", () => {
     expectTypeOf(hold).toEqualTypeOf<StreamProcessor.StreamProcessor>()
     expectTypeOf<StreamError.StreamErrorOf<"Timeout">>().toExtend<StreamError.StreamError>()
