@@ -6,6 +6,7 @@
 export * as Budget from "./processors/Budget.ts"
 export * as ContentFilter from "./processors/ContentFilter.ts"
 export * as Deadline from "./processors/Deadline.ts"
+export * as Guardrail from "./processors/Guardrail.ts"
 export * as OpenAiChat from "./wire/OpenAiChat.ts"
 export * as Recovery from "./processors/Recovery.ts"
 export * as Smoothing from "./processors/Smoothing.ts"
