@@ -118,6 +118,8 @@ export class Output {
   readonly tools = new ToolCallAssembler()
   events: Array<StreamEvent.StreamEvent> = []
   timestamp = 0
+  /** What the protocol itself holds back, in UTF-16 code units: it counts towards the limit, as tool calls do. */
+  held = 0
 
   constructor(provider: string) {
     this.provider = provider
@@ -186,8 +188,8 @@ export interface Options {
   /** UTF-16 code units that one frame may have. 10 Mi unless `StreamConfig` says otherwise. */
   readonly maxEventSize?: number | undefined
   /**
-   * UTF-16 code units of tool calls that are put together at once. What `StreamConfig` says for `maxBufferSize`, 16 Mi by
-   * default.
+   * UTF-16 code units of tool calls that are put together at once, and of whatever else is held back. What `StreamConfig`
+   * says for `maxBufferSize`, 16 Mi by default.
    */
   readonly maxBufferSize?: number | undefined
   /**
@@ -261,7 +263,7 @@ const drive = <State, In, E, R>(
           }
           const outcome = protocol.step(state, body, out)
           if (outcome !== undefined) return outcome
-          const { size } = out.tools
+          const size = out.tools.size + out.held
           return size > maxBufferSize ? StreamBuffer.overflow(maxBufferSize, size) : undefined
         },
         progress: (kind) => out.progress(kind)
