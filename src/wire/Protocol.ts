@@ -21,6 +21,7 @@
  * | `hosted-tool-call`     | a tool that the provider runs, or that is no function: `id`, `name`, `input`, the `item` |
  * | `citation`             | a source of a piece of the text; `part` names the text                                  |
  * | `signature`            | what must be sent back with a piece of reasoning, or a call; `part` names it             |
+ * | `block`                | a `block` of the answer, or what of it is shown nowhere else; `part` names it            |
  * | `logprobs`             | as the provider has them                                                              |
  * | `incomplete-tool-call` | `id`, `name`, `argumentsText`; see `onIncompleteToolCall`                               |
  * | `truncated`            | see `onMissingFinish`                                                                 |
