@@ -30,3 +30,7 @@ export const jsonOrText = (text: string): unknown => {
     return text
   }
 }
+
+/** What is left of a count; `undefined` also where the part is larger than the whole: then it is counted in some other way. */
+export const difference = (whole: number | undefined, part: number | undefined): number | undefined =>
+  whole !== undefined && part !== undefined && part <= whole ? whole - part : undefined

@@ -18,6 +18,7 @@ import * as Redacted from "effect/Redacted"
 import { sizeOf } from "../internal/sizeOf.ts"
 import {
   array,
+  difference,
   jsonOrText,
   jsonText,
   nonEmpty,
@@ -384,7 +385,7 @@ const toUsage = (usage: UnknownRecord): StreamResult.Usage => {
     outputTokens: {
       total: output,
       reasoning,
-      text: output !== undefined && reasoning !== undefined && reasoning <= output ? output - reasoning : undefined
+      text: difference(output, reasoning)
     }
   }
 }

@@ -22,6 +22,7 @@
  * | `citation`             | a source of a piece of the text; `part` names the text                                  |
  * | `signature`            | what must be sent back with a piece of reasoning, or a call; `part` names it             |
  * | `block`                | a `block` of the answer, or what of it is shown nowhere else; `part` names it            |
+ * | `tool-plan`            | a `delta` of what the model says about the calls that follow: neither answer nor thinking |
  * | `logprobs`             | as the provider has them                                                              |
  * | `incomplete-tool-call` | `id`, `name`, `argumentsText`; see `onIncompleteToolCall`                               |
  * | `truncated`            | see `onMissingFinish`                                                                 |
