@@ -111,7 +111,7 @@ const protocol: Protocol.Protocol<State> = {
         out.progress("ping")
         return undefined
       default:
-        if (chunk["type"] === "error" || record(chunk["error"]) !== undefined) return out.failure(chunk)
+        if (chunk["type"] === "error" || (chunk["error"] ?? undefined) !== undefined) return out.failure(chunk)
         out.metadata("unknown", { chunk })
         return undefined
     }

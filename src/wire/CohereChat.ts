@@ -77,7 +77,7 @@ const protocol: Protocol.Protocol<State> = {
       case "message-end":
         return endMessage(state, record(chunk["delta"]) ?? {}, out)
       default:
-        if (chunk["type"] === undefined && (chunk["error"] ?? chunk["message"]) !== undefined) return out.failure(chunk)
+        if (isError(chunk)) return out.failure(chunk)
         out.metadata("unknown", { chunk })
         return undefined
     }
@@ -90,6 +90,10 @@ const protocol: Protocol.Protocol<State> = {
     metadata: usage && { usage }
   })
 }
+
+/** An error stands in place of a chunk, as it would be the body of a response. */
+const isError = ({ error, message, type }: UnknownRecord): boolean =>
+  type === "error" || (error ?? undefined) !== undefined || (type === undefined && nonEmpty(message) !== undefined)
 
 /** All that a message, or a piece of one, may hold; where a piece has one of a kind, it is no array. */
 const stepMessage = (chunk: UnknownRecord, out: Protocol.Output): void => {

@@ -469,7 +469,18 @@ describe("what else there is", () => {
   })
 
   it("unknown events, and what is no object, pass through", () => {
-    for (const chunk of [{ type: "of_tomorrow", x: 1 }, {}, { type: 5 }, start(null), start([]), null, 5, "x", []]) {
+    for (const chunk of [
+      { type: "of_tomorrow", x: 1 },
+      { error: null },
+      {},
+      { type: 5 },
+      start(null),
+      start([]),
+      null,
+      5,
+      "x",
+      []
+    ]) {
       assert.deepStrictEqual(lines([chunk, text("a"), finish(), end]), ["Metadata unknown", 'Delta/0 "a"', ...stopped])
       assert.deepStrictEqual(metadata("unknown", chunk), [{ chunk }])
     }
@@ -631,7 +642,8 @@ describe("errors in the stream", () => {
     for (const [chunk, line] of [
       [{ type: "error", error: "no" }, "anthropic reported error: no"],
       [{ type: "error" }, "anthropic reported error: no message"],
-      [{ error: { message: "no", type: "server_error" } }, "anthropic reported server_error: no"]
+      [{ error: { message: "no", type: "server_error" } }, "anthropic reported server_error: no"],
+      [{ error: "no" }, "anthropic reported: no"]
     ] as const) {
       assert.deepStrictEqual(lines([chunk]), [`ProviderFailure: ${line}`])
     }

@@ -138,6 +138,8 @@ describe("what else there is", () => {
   it("unknown events, and what is no object, pass through", () => {
     for (const chunk of [
       { type: "debug", prompt: "p" },
+      { id: "1", message: { role: "a" } },
+      { error: null },
       {},
       { type: 5 },
       { type: "content-delta" },
@@ -299,6 +301,8 @@ describe("errors in the stream", () => {
     assert.strictEqual(failureOf({ message: "too many requests" }).message, "too many requests")
     assert.strictEqual(failureOf({ id: "1", message: "no" }).message, "no")
     assert.strictEqual(failureOf({ error: { message: "no" } }).message, "no")
+    assert.strictEqual(failureOf({ type: "error", message: "no" }).message, "no")
+    assert.strictEqual(failureOf({ error: "no" }).message, "no")
     assert.deepStrictEqual(lines([text("a"), { message: "no" }, text("b"), end()], { provider: "c" }), [
       'Delta/0 "a"',
       "ProviderFailure: c reported: no"
