@@ -148,7 +148,8 @@ const startMessage = (state: State, message: UnknownRecord, out: Protocol.Output
   state.hasStarted = true
   state.id = id
   state.stopReason = nonEmpty(stop_reason)
-  state.usage = said(record(usage))
+  const counts = record(usage)
+  state.usage = counts && said(counts)
   out.metadata("response", { ...said(others), id, model: nonEmpty(model) })
   // A turn that only goes on with calls from a running program holds them here, and its stop reason.
   for (const [index, item] of (array(content) ?? []).entries()) {
@@ -163,14 +164,15 @@ const stepMessage = (state: State, chunk: UnknownRecord, out: Protocol.Output): 
   const { stop_reason, ...details } = record(delta) ?? {}
   state.stopReason = nonEmpty(stop_reason) ?? state.stopReason
   state.details = { ...state.details, ...said(details), ...said(others) }
-  // Its counts are of the whole message, but only those that it has to say.
-  if (record(usage) !== undefined) state.usage = { ...state.usage, ...said(record(usage)) }
+  // They are of the whole message, and those of its start hold where there is none.
+  const counts = record(usage)
+  if (counts !== undefined) state.usage = { ...state.usage, ...said(counts) }
   out.held += sizeOf(chunk, maxItemSize)
 }
 
 /** The fields that say something. */
-const said = (body: UnknownRecord | undefined): UnknownRecord | undefined =>
-  body && Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined && value !== null))
+const said = (body: UnknownRecord): UnknownRecord =>
+  Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined && value !== null))
 
 // -----------------------------------------------------------------------------
 // blocks
@@ -199,6 +201,9 @@ const hold = (block: Block, text: string, out: Protocol.Output): void => {
 }
 
 const startBlock = (state: State, index: number, item: UnknownRecord, out: Protocol.Output): void => {
+  const id = nonEmpty(item["id"])
+  // The same once more. Taken for another, it would end the one that is open.
+  if (id !== undefined && id === state.open.get(index)?.item["id"]) return
   stopBlock(state, index, out)
   if (state.emptyCall !== undefined) {
     out.toolEnd(state.emptyCall)
@@ -220,15 +225,17 @@ const startBlock = (state: State, index: number, item: UnknownRecord, out: Proto
       out.metadata("signature", { part, block: item })
       return
     case "tool_use": {
-      const { id, input: _, name, ...others } = item
-      out.toolFragment({ index, id: nonEmpty(id), name: nonEmpty(name) })
-      if (Object.keys(others).length > 1) out.metadata("block", { part, block: { id, name, ...others } })
+      out.toolFragment({ index, id, name: nonEmpty(item["name"]) })
+      const { input: _, ...others } = said(item)
+      if (Object.keys(others).some((key) => key !== "type" && key !== "id" && key !== "name")) {
+        out.metadata("block", { part, block: others })
+      }
       return
     }
     case "server_tool_use":
     case "mcp_tool_use": {
-      const id = string(item["id"]) ?? ""
-      const name = string(item["name"]) ?? ""
+      const name = nonEmpty(item["name"])
+      if (id === undefined || name === undefined) return
       state.hostedNames.set(id, name)
       out.held += id.length + name.length
       return

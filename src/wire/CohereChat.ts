@@ -107,11 +107,11 @@ const stepMessage = (chunk: UnknownRecord, out: Protocol.Output): void => {
   }
   const plan = nonEmpty(message["tool_plan"] ?? message["toolPlan"])
   if (plan !== undefined) out.metadata("tool-plan", { delta: plan })
-  for (const [position, item] of listOf(message["tool_calls"] ?? message["toolCalls"]).entries()) {
+  for (const item of listOf(message["tool_calls"] ?? message["toolCalls"])) {
     const call = record(item)
     const fn = record(call?.["function"])
     out.toolFragment({
-      index: number(chunk["index"]) ?? position,
+      index: number(chunk["index"]),
       id: nonEmpty(call?.["id"]),
       name: nonEmpty(fn?.["name"]),
       argumentsText: jsonText(fn?.["arguments"])

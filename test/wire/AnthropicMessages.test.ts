@@ -322,6 +322,11 @@ describe("tool calls", () => {
     ])
   })
 
+  it("a block that begins twice is one", () => {
+    const chunks = [tool(), tool(), json("{"), tool(), json("}"), stop(), finish("tool_use"), end]
+    assert.deepStrictEqual(lines(chunks), ["ToolCallDelta a f {", "ToolCallDelta a f }", "ToolCall a f {}", ...called])
+  })
+
   it("who else calls them is not lost", () => {
     const caller = { type: "code_execution_20250825", tool_id: "s" }
     assert.deepStrictEqual(metadata("block", tool({ caller, input: { x: 1 } }), stop()), [
@@ -708,7 +713,9 @@ describe("what is held back", () => {
     assert.isTrue(overflows(start({ type: "compaction" }), delta({ type: "compaction_delta", content: long + long })))
     assert.isTrue(overflows(...many((n) => finish(null, { [`k${n}`]: 1 }))))
     assert.isTrue(
-      overflows(...many((n) => [start({ type: "mcp_tool_use", id: `call of the number ${n}` }, n), stop(n)]).flat())
+      overflows(
+        ...many((n) => [start({ type: "mcp_tool_use", id: `call of the number ${n}`, name: "f" }, n), stop(n)]).flat()
+      )
     )
   })
 
@@ -718,6 +725,11 @@ describe("what is held back", () => {
         ...many((n) => [start({ type: "thinking" }, n), thinking(long, n), stop(n)]).flat(),
         ...many((n) => [start({ type: "server_tool_use" }, n), json(long, n), stop(n)]).flat(),
         ...many((n) => [start({ type: "compaction", content: long }, n), stop(n)]).flat(),
+        ...many((n) => [
+          start({ type: "compaction" }, n),
+          delta({ type: "compaction_delta", content: long }, n),
+          stop(n)
+        ]).flat(),
         start({ type: "text" }),
         ...many(() => text(long))
       )
@@ -737,7 +749,7 @@ describe("fromChunks", () => {
     const circular: Record<string, unknown> = {}
     circular["self"] = circular
     for (const chunk of [tool({ input: circular }), tool({ input: { big: 1n } }), json(circular)]) {
-      for (const before of [[text("a", 1)], [text("a", 1), tool()]]) {
+      for (const before of [[text("a", 1)], [text("a", 1), tool({ id: "b" })]]) {
         const { events, failure } = Effect.runSync(
           collect(AnthropicMessages.fromChunks()(Stream.fromIterable([...before, chunk, finish(), end])))
         )
@@ -840,10 +852,13 @@ describe("any JSON", () => {
   it("events that are dropped, doubled or out of order make up nothing", () => {
     const next = random(2)
     const calls = ['a f {"x":1}', 'b g {"y":1}', "c h {}"]
-    for (let n = 0; n < 900; n++) {
+    for (let n = 0; n < 1200; n++) {
       const rate = [0.03, 0.1, 0.3][n % 3]!
-      const chunks = answer.flatMap((chunk) => (next() < rate ? [] : next() < rate ? [chunk, chunk] : [chunk]))
-      for (let i = 1; i < chunks.length; i++) {
+      const isDoubled = n % 2 === 0
+      const chunks = isDoubled
+        ? answer.flatMap((chunk) => (next() < rate ? [chunk, chunk] : [chunk]))
+        : answer.filter(() => next() >= rate)
+      for (let i = 1; !isDoubled && i < chunks.length; i++) {
         if (next() >= rate) continue
         const j = Math.floor(next() * chunks.length)
         ;[chunks[i], chunks[j]] = [chunks[j]!, chunks[i]!]
@@ -854,8 +869,9 @@ describe("any JSON", () => {
         if (event._tag !== "ToolCall") continue
         assert.isFalse(over.has(event.id), data(...chunks))
         over.add(event.id)
-        // A call may lose its fragments and then have the {} of its start, but none is put together otherwise.
-        assert.include([...calls, "a f {}"], `${event.id} ${event.name} ${JSON.stringify(event.input)}`)
+        // A call of which all fragments are lost cannot be told from one without arguments.
+        const possible = isDoubled ? calls : [...calls, "a f {}"]
+        assert.include(possible, `${event.id} ${event.name} ${JSON.stringify(event.input)}`)
       }
     }
   })

@@ -448,16 +448,19 @@ describe("any JSON", () => {
 
   it("gives events or a typed failure, never a defect", () => {
     const next = random(1)
-    for (let n = 0; n < 1500; n++) check(Array.from({ length: 1 + Math.floor(next() * 8) }, () => garbage(next, 4)))
+    for (let n = 0; n < 1000; n++) check(Array.from({ length: 1 + Math.floor(next() * 8) }, () => garbage(next, 4)))
     for (let n = 0; n < 600; n++) check(answer.map((chunk) => spoil(next, chunk)))
   })
 
   it("events that are dropped, doubled or out of order make up nothing", () => {
     const next = random(2)
-    for (let n = 0; n < 1500; n++) {
+    for (let n = 0; n < 900; n++) {
       const rate = [0.03, 0.1, 0.3][n % 3]!
-      const chunks = answer.flatMap((chunk) => (next() < rate ? [] : next() < rate ? [chunk, chunk] : [chunk]))
-      for (let i = 1; i < chunks.length; i++) {
+      const isDoubled = n % 2 === 0
+      const chunks = isDoubled
+        ? answer.flatMap((chunk) => (next() < rate ? [chunk, chunk] : [chunk]))
+        : answer.filter(() => next() >= rate)
+      for (let i = 1; !isDoubled && i < chunks.length; i++) {
         if (next() >= rate) continue
         const j = Math.floor(next() * chunks.length)
         ;[chunks[i], chunks[j]] = [chunks[j]!, chunks[i]!]
@@ -468,11 +471,9 @@ describe("any JSON", () => {
         if (event._tag !== "ToolCall") continue
         assert.isFalse(over.has(event.id), data(...chunks))
         over.add(event.id)
-        // A call may lose its fragments, but none is put together otherwise.
-        assert.include(
-          ['id0 f {"x":1}', "id0 f {}", "id1 g {}"],
-          `${event.id} ${event.name} ${JSON.stringify(event.input)}`
-        )
+        // A call of which all fragments are lost cannot be told from one without arguments.
+        const possible = ['id0 f {"x":1}', "id1 g {}", ...(isDoubled ? [] : ["id0 f {}"])]
+        assert.include(possible, `${event.id} ${event.name} ${JSON.stringify(event.input)}`)
       }
     }
   })
