@@ -3,7 +3,9 @@
  *
  * @since 0.1.0
  */
+export * as AnthropicMessages from "./wire/AnthropicMessages.ts"
 export * as Budget from "./processors/Budget.ts"
+export * as CohereChat from "./wire/CohereChat.ts"
 export * as ContentFilter from "./processors/ContentFilter.ts"
 export * as Deadline from "./processors/Deadline.ts"
 export * as Guardrail from "./processors/Guardrail.ts"

@@ -8,7 +8,16 @@
  * @since 0.1.0
  */
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import { array, jsonText, nonEmpty, number, record, string, type UnknownRecord } from "../internal/untyped.ts"
+import {
+  array,
+  difference,
+  jsonText,
+  nonEmpty,
+  number,
+  record,
+  string,
+  type UnknownRecord
+} from "../internal/untyped.ts"
 import * as StreamModel from "../StreamModel.ts"
 import type * as StreamResult from "../StreamResult.ts"
 import type * as Protocol from "./Protocol.ts"
@@ -167,10 +176,6 @@ const toUsage = (usage: UnknownRecord): StreamResult.Usage => {
     }
   }
 }
-
-/** `undefined` also where the part is larger than the whole: then the provider counts in some other way. */
-const difference = (whole: number | undefined, part: number | undefined): number | undefined =>
-  whole !== undefined && part !== undefined && part <= whole ? whole - part : undefined
 
 // -----------------------------------------------------------------------------
 // provider

@@ -21,6 +21,8 @@
  * | `hosted-tool-call`     | a tool that the provider runs, or that is no function: `id`, `name`, `input`, the `item` |
  * | `citation`             | a source of a piece of the text; `part` names the text                                  |
  * | `signature`            | what must be sent back with a piece of reasoning, or a call; `part` names it             |
+ * | `block`                | a `block` of the answer, or what of it is shown nowhere else; `part` names it            |
+ * | `tool-plan`            | a `delta` of what the model says about the calls that follow: neither answer nor thinking |
  * | `logprobs`             | as the provider has them                                                              |
  * | `incomplete-tool-call` | `id`, `name`, `argumentsText`; see `onIncompleteToolCall`                               |
  * | `truncated`            | see `onMissingFinish`                                                                 |
@@ -118,6 +120,8 @@ export class Output {
   readonly tools = new ToolCallAssembler()
   events: Array<StreamEvent.StreamEvent> = []
   timestamp = 0
+  /** What the protocol itself holds back, in UTF-16 code units: it counts towards the limit, as tool calls do. */
+  held = 0
 
   constructor(provider: string) {
     this.provider = provider
@@ -186,8 +190,8 @@ export interface Options {
   /** UTF-16 code units that one frame may have. 10 Mi unless `StreamConfig` says otherwise. */
   readonly maxEventSize?: number | undefined
   /**
-   * UTF-16 code units of tool calls that are put together at once. What `StreamConfig` says for `maxBufferSize`, 16 Mi by
-   * default.
+   * UTF-16 code units of tool calls that are put together at once, and of whatever else is held back. What `StreamConfig`
+   * says for `maxBufferSize`, 16 Mi by default.
    */
   readonly maxBufferSize?: number | undefined
   /**
@@ -261,7 +265,7 @@ const drive = <State, In, E, R>(
           }
           const outcome = protocol.step(state, body, out)
           if (outcome !== undefined) return outcome
-          const { size } = out.tools
+          const size = out.tools.size + out.held
           return size > maxBufferSize ? StreamBuffer.overflow(maxBufferSize, size) : undefined
         },
         progress: (kind) => out.progress(kind)
