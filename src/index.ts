@@ -6,6 +6,7 @@
 export * as ContentFilter from "./processors/ContentFilter.ts"
 export * as OpenAiChat from "./wire/OpenAiChat.ts"
 export * as OpenAiCompletions from "./wire/OpenAiCompletions.ts"
+export * as OpenAiResponses from "./wire/OpenAiResponses.ts"
 export * as SseStream from "./wire/SseStream.ts"
 export * as StreamBuffer from "./StreamBuffer.ts"
 export * as StreamCallbacks from "./StreamCallbacks.ts"
