@@ -133,7 +133,10 @@ export class ToolCallAssembler {
   take(index: number, last?: LastWord): WholeCall | undefined {
     const call = this.byIndex.get(index)
     if (call === undefined || call.isTaken) return undefined
-    if (last?.id !== undefined) call.id = last.id
+    if (last?.id !== undefined && (this.byId.get(last.id) ?? call) === call) {
+      call.id = last.id
+      this.byId.set(last.id, call)
+    }
     if (last?.argumentsText !== undefined) {
       this.size += last.argumentsText.length - call.argumentsText.length
       call.argumentsText = last.argumentsText

@@ -56,7 +56,7 @@ const protocol: Protocol.Protocol<OpenAi.State> = {
 const choiceFields = new Set([...OpenAi.choiceFields, "delta", "message", "annotations"])
 
 const deltaFields = new Set(
-  "role content refusal reasoning_content reasoning reasoning_text tool_calls function_call annotations index".split(
+  "role content refusal reasoning_content reasoning reasoning_text tool_calls function_call annotations images index".split(
     " "
   )
 )
@@ -66,8 +66,7 @@ const kinds = new Map([
   ["reasoning_details", "signature"],
   ["reasoning_opaque", "signature"],
   ["extra_content", "signature"],
-  ["images", "content"],
-  ["audio", "content"]
+  ["audio", "file"]
 ])
 
 const stepChoice = (choice: UnknownRecord, out: Protocol.Output): void => {
@@ -76,8 +75,10 @@ const stepChoice = (choice: UnknownRecord, out: Protocol.Output): void => {
   stepContent(delta["content"], isThought(delta), out)
   out.refusal(nonEmpty(delta["refusal"]))
   for (const item of callsOf(delta)) stepToolCall(record(item) ?? {}, out)
-  for (const citation of array(delta["annotations"] ?? choice["annotations"]) ?? [])
+  for (const citation of array(delta["annotations"] ?? choice["annotations"]) ?? []) {
     out.metadata("citation", { citation })
+  }
+  for (const image of array(delta["images"]) ?? []) out.metadata("file", { image })
   for (const key in delta) {
     if (deltaFields.has(key) || OpenAi.isEmpty(delta[key])) continue
     const kind = kinds.get(key)

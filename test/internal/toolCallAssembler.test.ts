@@ -195,6 +195,13 @@ describe("a call that is said to be over", () => {
     assert.strictEqual(assembler.size, size - 3)
     assert.isUndefined(half().take(3, { argumentsText: "[" }))
   })
+
+  it("does not take the identifier of another call", () => {
+    const assembler = half()
+    assembler.add({ index: 4, id: "b", name: "g", argumentsText: "{}" })
+    assert.strictEqual(assembler.take(3, { id: "b", argumentsText: "{}" })?.id, "a")
+    assert.strictEqual(assembler.take(4, { id: "c" })?.id, "c")
+  })
 })
 
 describe("limits", () => {

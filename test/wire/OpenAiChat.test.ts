@@ -195,13 +195,14 @@ describe("what is neither text nor call", () => {
     ])
   })
 
-  it("images and audio are content", () => {
-    const images = [{ type: "image_url", image_url: { url: "data:image/png;base64,AA" } }]
+  it("images and audio are files", () => {
+    const image = { type: "image_url", image_url: { url: "data:image/png;base64,AA" } }
     const audio = { id: "a", data: "AAAA", transcript: "hi" }
-    assert.deepStrictEqual(metadataOf(delta({ images }), delta({ audio }), delta({ audio })), [
-      ["content", { images }],
-      ["content", { audio }],
-      ["content", { audio }]
+    assert.deepStrictEqual(metadataOf(delta({ images: [image, image] }), delta({ audio }), delta({ audio })), [
+      ["file", { image }],
+      ["file", { image }],
+      ["file", { audio }],
+      ["file", { audio }]
     ])
   })
 
