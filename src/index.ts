@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+export * as AnthropicMessages from "./wire/AnthropicMessages.ts"
+export * as CohereChat from "./wire/CohereChat.ts"
 export * as ContentFilter from "./processors/ContentFilter.ts"
 export * as OpenAiChat from "./wire/OpenAiChat.ts"
 export * as OpenAiCompletions from "./wire/OpenAiCompletions.ts"

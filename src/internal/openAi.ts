@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import { array, jsonText, nonEmpty, number, record, string, type UnknownRecord } from "./untyped.ts"
+import { array, difference, jsonText, nonEmpty, number, record, string, type UnknownRecord } from "./untyped.ts"
 
 /** Where that goes which is neither text nor call. */
 export interface Output {
@@ -212,7 +212,3 @@ export const inclusive = ({
     outputTokens: { total: outputTotal, reasoning, text: difference(outputTotal, reasoning) }
   }
 }
-
-/** `undefined` also where the part is larger than the whole: then the provider counts in some other way. */
-const difference = (whole: number | undefined, part: number | undefined): number | undefined =>
-  whole !== undefined && part !== undefined && part <= whole ? whole - part : undefined

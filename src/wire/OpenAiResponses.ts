@@ -25,7 +25,16 @@
  */
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import { inclusive, isEmpty } from "../internal/openAi.ts"
-import { array, jsonText, nonEmpty, number, record, string, type UnknownRecord } from "../internal/untyped.ts"
+import {
+  array,
+  jsonOrText,
+  jsonText,
+  nonEmpty,
+  number,
+  record,
+  string,
+  type UnknownRecord
+} from "../internal/untyped.ts"
 import * as StreamError from "../StreamError.ts"
 import type * as StreamResult from "../StreamResult.ts"
 import type * as Protocol from "./Protocol.ts"
@@ -444,12 +453,8 @@ const overHosted = (index: number, body: UnknownRecord, out: Protocol.Output): v
 
 const inputOf = (body: UnknownRecord): unknown => {
   const args = body["arguments"]
-  if (typeof args !== "string") return args ?? body["action"] ?? body["operation"] ?? body["queries"] ?? body["code"]
-  try {
-    return JSON.parse(args)
-  } catch {
-    return args
-  }
+  if (typeof args === "string") return jsonOrText(args)
+  return args ?? body["action"] ?? body["operation"] ?? body["queries"] ?? body["code"]
 }
 
 // -----------------------------------------------------------------------------

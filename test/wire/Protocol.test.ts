@@ -10,7 +10,7 @@ import * as OpenAiChat from "../../src/wire/OpenAiChat.ts"
 import * as Protocol from "../../src/wire/Protocol.ts"
 import { collect } from "../support/run.ts"
 
-/** A protocol of `{"text"}`, `{"call"}`, `{"fail"}`, `{"throw"}`, `{"hold"}`, `{"end"}` and `{"last"}`. */
+/** A protocol of `{"text"}`, `{"call"}`, `{"hold"}`, `{"fail"}`, `{"throw"}`, `{"end"}` and `{"last"}`. */
 const toy: Protocol.Protocol<{ ended: boolean; halts: number }> = {
   provider: "toy",
   framing: "sse",
@@ -358,10 +358,10 @@ describe("tool calls", () => {
     assert.throws(() => Protocol.decode(toy, { maxBufferSize: -1 }), RangeError, /maxBufferSize/)
   })
 
-  it("share it with what the protocol holds itself", () => {
-    const chunks = [whole, { hold: 30 }, { end: 1 }]
-    assert.strictEqual(run(chunks, { maxBufferSize: 98 }).at(-1), "End stop")
-    assert.strictEqual(run(chunks, { maxBufferSize: 97 }).at(-1), "BufferOverflow")
+  it("share it with what the protocol holds back", () => {
+    assert.strictEqual(run([whole, { hold: 2 }, { end: 1 }], { maxBufferSize: 70 }).at(-1), "End stop")
+    assert.strictEqual(run([whole, { hold: 3 }, { end: 1 }], { maxBufferSize: 70 }).at(-1), "BufferOverflow")
+    assert.strictEqual(run([{ hold: 9 }, { hold: -9 }, whole, { end: 1 }], { maxBufferSize: 68 }).at(-1), "End stop")
   })
 })
 
