@@ -1,25 +1,35 @@
 /**
- * OpenAI's Chat Completions, and the many servers that speak it: Azure, Groq, DeepSeek, Mistral, xAI, Alibaba, Moonshot,
- * Perplexity, Cerebras, OpenRouter, and whatever calls itself OpenAI-compatible.
+ * OpenAI's Chat Completions, and the many servers that speak it.
  *
  * The terminal event is the chunk with a finish reason. `[DONE]` is neither one nor needed: a stream that stops without a
  * finish reason fails with `Truncated`.
  *
+ * What the relatives do in their own way, and what becomes of it:
+ *
+ * - Azure: a first chunk without choices, id and model; `prompt_filter_results` and `content_filter_results` are Metadata
+ *   of the kind `content-filter`.
+ * - Groq: `reasoning`; usage in `x_groq` too; `event: error`.
+ * - DeepSeek: `reasoning_content`; comments as keep-alive; cached tokens as `prompt_cache_hit_tokens`;
+ *   `insufficient_system_resource` is the finish reason `error`.
+ * - Mistral: content as an array of text and thinking; whole tool calls without an index; an error in place of a chunk.
+ * - xAI: `reasoning_content`, counted beside the completion; `citations`.
+ * - Alibaba: `reasoning_content`; empty ids in the fragments of a tool call.
+ * - Moonshot: `reasoning_content`; usage inside of the choice; `cached_tokens`.
+ * - Perplexity: no `[DONE]`, CRLF, choices without an index; the sources in every chunk, which are `citation`s once each;
+ *   usage in every chunk, of which the last counts; its cost stays in the usage object.
+ * - Cerebras: `reasoning`; an id that changes between chunks; `event: error`.
+ * - OpenRouter: `reasoning`; `reasoning_details`, which are `signature`s; images; an error beside or inside of the choice;
+ *   comments as keep-alive; its cost stays in the usage object.
+ * - Google's compatible server: tool calls without an index; `extra_content` with a thought signature is a `signature`,
+ *   content that it marks as a thought is reasoning.
+ * - GitHub Copilot: `reasoning_text`, and `reasoning_opaque`, which is a `signature`.
+ *
  * @since 0.1.0
  */
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import {
-  array,
-  difference,
-  jsonText,
-  nonEmpty,
-  number,
-  record,
-  string,
-  type UnknownRecord
-} from "../internal/untyped.ts"
+import * as OpenAi from "../internal/openAi.ts"
+import { array, jsonText, nonEmpty, number, record, string, type UnknownRecord } from "../internal/untyped.ts"
 import * as StreamModel from "../StreamModel.ts"
-import type * as StreamResult from "../StreamResult.ts"
 import type * as Protocol from "./Protocol.ts"
 import * as Provider from "./Provider.ts"
 
@@ -27,73 +37,75 @@ import * as Provider from "./Provider.ts"
 // protocol
 // -----------------------------------------------------------------------------
 
-interface State {
-  isIdentified: boolean
-  finishReason: string | undefined
-  usage: UnknownRecord | undefined
-}
-
-const protocol: Protocol.Protocol<State> = {
+const protocol: Protocol.Protocol<OpenAi.State> = {
   provider: "openai",
   framing: "sse",
   terminal: "a finish reason",
-  recognizes: (chunk) => array(chunk["choices"]) !== undefined && chunk["object"] !== "text_completion",
-  initial: () => ({ isIdentified: false, finishReason: undefined, usage: undefined }),
+  recognizes: (chunk) => {
+    const choices = array(chunk["choices"])
+    return choices !== undefined && chunk["object"] !== "text_completion" && record(choices[0])?.["text"] === undefined
+  },
+  initial: OpenAi.initial,
   step(state, chunk, out) {
-    identify(state, chunk, out)
-    let error = errorOf(chunk)
-    for (const item of array(chunk["choices"]) ?? []) {
-      const choice = record(item)
-      if (choice === undefined) continue
-      if ((number(choice["index"]) ?? 0) !== 0) {
-        out.metadata("choice", choice)
-        continue
-      }
-      stepChoice(state, choice, out)
-      error ??= errorOf(choice)
-    }
-    state.usage = usageOf(chunk) ?? state.usage
+    const error = OpenAi.step(state, chunk, out, choiceFields, stepChoice)
     return error === undefined ? undefined : out.failure(error)
   },
-  onHalt: ({ finishReason, usage }) => ({
-    isComplete: finishReason !== undefined,
-    finishReason: finishReason === undefined ? "unknown" : finishReasonOf(finishReason),
-    providerFinishReason: finishReason,
-    usage: usage && toUsage(usage),
-    metadata: usage && { usage }
-  })
+  onHalt: OpenAi.onHalt
 }
 
-/** An error beside the choices, inside of one (OpenRouter), or in place of the chunk (vLLM, Mistral). */
-const errorOf = (body: UnknownRecord): unknown => body["error"] ?? (body["object"] === "error" ? body : undefined)
+const choiceFields = new Set([...OpenAi.choiceFields, "delta", "message", "annotations"])
 
-/** The response's id and model, once: some servers change the id between chunks. */
-const identify = (state: State, chunk: UnknownRecord, out: Protocol.Output): void => {
-  const id = nonEmpty(chunk["id"])
-  if (state.isIdentified || id === undefined) return
-  state.isIdentified = true
-  const systemFingerprint = nonEmpty(chunk["system_fingerprint"])
-  out.metadata("response", { id, model: nonEmpty(chunk["model"]), systemFingerprint })
-}
+const deltaFields = new Set(
+  "role content refusal reasoning_content reasoning reasoning_text tool_calls function_call annotations images index".split(
+    " "
+  )
+)
 
-const stepChoice = (state: State, choice: UnknownRecord, out: Protocol.Output): void => {
+/** Other fields of a delta of which it is known what they are. */
+const kinds = new Map([
+  ["reasoning_details", "signature"],
+  ["reasoning_opaque", "signature"],
+  ["extra_content", "signature"],
+  ["audio", "file"]
+])
+
+const stepChoice = (choice: UnknownRecord, out: Protocol.Output): void => {
   const delta = record(choice["delta"]) ?? record(choice["message"]) ?? {}
-  // Where both names come, they hold the same text.
-  out.reasoning(nonEmpty(delta["reasoning_content"]) ?? nonEmpty(delta["reasoning"]))
-  stepContent(delta["content"], out)
+  out.reasoning(reasoningOf(delta))
+  stepContent(delta["content"], isThought(delta), out)
   out.refusal(nonEmpty(delta["refusal"]))
-  for (const item of array(delta["tool_calls"]) ?? []) stepToolCall(record(item) ?? {}, out)
-  for (const kind of ["logprobs", "annotations"]) {
-    const value = choice[kind] ?? delta[kind]
-    if (value !== undefined && value !== null) out.metadata(kind, { [kind]: value })
+  for (const item of callsOf(delta)) stepToolCall(record(item) ?? {}, out)
+  for (const citation of array(delta["annotations"] ?? choice["annotations"]) ?? []) {
+    out.metadata("citation", { citation })
   }
-  state.finishReason = nonEmpty(choice["finish_reason"]) ?? state.finishReason
-  state.usage = usageOf(choice) ?? state.usage
+  for (const image of array(delta["images"]) ?? []) out.metadata("file", { image })
+  for (const key in delta) {
+    if (deltaFields.has(key) || OpenAi.isEmpty(delta[key])) continue
+    const kind = kinds.get(key)
+    const field = { [key]: delta[key] }
+    out.metadata(kind ?? "unknown", kind === undefined ? { chunk: field } : field)
+  }
 }
+
+/** Where several names come, they hold the same text. */
+const reasoningOf = (delta: UnknownRecord): string | undefined =>
+  nonEmpty(delta["reasoning_content"]) ??
+  nonEmpty(delta["reasoning"]) ??
+  nonEmpty(delta["reasoning_text"]) ??
+  array(delta["reasoning_details"])
+    ?.map((detail) => string(record(detail)?.["text"]) ?? string(record(detail)?.["summary"]) ?? "")
+    .join("")
+
+const isThought = (delta: UnknownRecord): boolean =>
+  record(record(delta["extra_content"])?.["google"])?.["thought"] === true
 
 /** A string, or Mistral's array of text and thinking parts. */
-const stepContent = (content: unknown, out: Protocol.Output): void => {
-  if (typeof content === "string") out.delta(content)
+const stepContent = (content: unknown, isThought: boolean, out: Protocol.Output): void => {
+  if (typeof content === "string") {
+    if (isThought) out.reasoning(content)
+    else out.delta(content)
+    return
+  }
   for (const item of array(content) ?? []) {
     const part = record(item)
     const text = nonEmpty(part?.["text"])
@@ -108,73 +120,26 @@ const stepContent = (content: unknown, out: Protocol.Output): void => {
   }
 }
 
+/** Tool calls, or the one function call of older servers. */
+const callsOf = (delta: UnknownRecord): ReadonlyArray<unknown> => {
+  const call = record(delta["function_call"])
+  return array(delta["tool_calls"]) ?? (call === undefined ? [] : [{ index: 0, function: call }])
+}
+
 const stepToolCall = (call: UnknownRecord, out: Protocol.Output): void => {
-  const fn = record(call["function"])
+  const id = nonEmpty(call["id"])
+  const custom = record(call["custom"])
+  const fn = custom ?? record(call["function"])
   out.toolFragment({
     index: number(call["index"]),
-    id: nonEmpty(call["id"]),
+    id,
     name: nonEmpty(fn?.["name"]),
     // Some servers send the arguments as the object that they mean.
-    argumentsText: jsonText(fn?.["arguments"])
+    argumentsText: jsonText(custom === undefined ? fn?.["arguments"] : custom["input"]),
+    isText: custom !== undefined
   })
-}
-
-const finishReasonOf = (word: string): StreamResult.FinishReason => {
-  switch (word) {
-    case "stop":
-    case "end_turn":
-      return "stop"
-    case "length":
-    case "max_tokens":
-    case "model_length":
-      return "length"
-    case "content_filter":
-      return "content-filter"
-    case "tool_calls":
-    case "function_call":
-      return "tool-calls"
-    case "error":
-    case "insufficient_system_resource":
-      return "error"
-    default:
-      return "other"
-  }
-}
-
-/** Usage of a chunk or a choice, where the servers put it. */
-const usageOf = (body: UnknownRecord): UnknownRecord | undefined =>
-  record(body["usage"]) ?? record(record(body["x_groq"])?.["usage"])
-
-const toUsage = (usage: UnknownRecord): StreamResult.Usage => {
-  const input = number(usage["prompt_tokens"])
-  const output = number(usage["completion_tokens"])
-  const total = number(usage["total_tokens"])
-  const inputDetails = record(usage["prompt_tokens_details"])
-  const cacheRead =
-    number(inputDetails?.["cached_tokens"]) ??
-    number(usage["prompt_cache_hit_tokens"]) ??
-    number(usage["cached_tokens"])
-  const reasoning =
-    number(record(usage["completion_tokens_details"])?.["reasoning_tokens"]) ?? number(usage["reasoning_tokens"])
-  // xAI counts reasoning beside the completion and not in it; its total tells.
-  const isBeside =
-    input !== undefined && output !== undefined && reasoning !== undefined && reasoning > 0
-      ? total === input + output + reasoning
-      : false
-  const outputTotal = isBeside ? output! + reasoning! : output
-  return {
-    inputTokens: {
-      total: input,
-      cacheRead,
-      uncached: difference(input, cacheRead),
-      cacheWrite: number(inputDetails?.["cache_write_tokens"])
-    },
-    outputTokens: {
-      total: outputTotal,
-      reasoning,
-      text: difference(outputTotal, reasoning)
-    }
-  }
+  const extra = call["extra_content"]
+  if (!OpenAi.isEmpty(extra)) out.metadata("signature", { id, extra_content: extra })
 }
 
 // -----------------------------------------------------------------------------

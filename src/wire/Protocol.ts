@@ -39,7 +39,7 @@ import * as Stream from "effect/Stream"
 import { ChunkDecoder } from "../internal/chunkDecoder.ts"
 import { type Line, LineReader } from "../internal/lines.ts"
 import { describeError } from "../internal/providerError.ts"
-import { type Fragment, ToolCallAssembler } from "../internal/toolCallAssembler.ts"
+import { type Fragment, type LastWord, ToolCallAssembler } from "../internal/toolCallAssembler.ts"
 import { record, type UnknownRecord } from "../internal/untyped.ts"
 import * as StreamBuffer from "../StreamBuffer.ts"
 import * as StreamConfig from "../StreamConfig.ts"
@@ -148,9 +148,12 @@ export class Output {
     }
   }
 
-  /** The tool call at an index is over; one that is not whole is reported at the end of the stream. */
-  toolEnd(index: number): void {
-    const call = this.tools.take(index)
+  /**
+   * The tool call at an index is over; one that is not whole is reported at the end of the stream. `last` is what the
+   * provider says of the call when it is over, which counts for more than its fragments.
+   */
+  toolEnd(index: number, last?: LastWord): void {
+    const call = this.tools.take(index, last)
     if (call !== undefined) this.events.push(StreamEvent.toolCall(this.timestamp, call))
   }
 

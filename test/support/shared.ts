@@ -52,6 +52,8 @@ export interface Expected {
     readonly id: string
     readonly name: string
     readonly kind: string
+    /** Of the Responses API: the item's type. */
+    readonly type?: string
     readonly arguments?: unknown
   }>
   readonly toolPlan: string | null

@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import * as StreamConfig from "../../src/StreamConfig.ts"
-import * as StreamError from "../../src/StreamError.ts"
 import * as StreamEvent from "../../src/StreamEvent.ts"
 import type * as StreamResult from "../../src/StreamResult.ts"
 import * as StreamArbitrary from "../../src/testing/StreamArbitrary.ts"
@@ -9,7 +8,8 @@ import * as StreamLaws from "../../src/testing/StreamLaws.ts"
 import * as StreamTest from "../../src/testing/StreamTest.ts"
 import * as OpenAiChat from "../../src/wire/OpenAiChat.ts"
 import type * as Protocol from "../../src/wire/Protocol.ts"
-import { collect, finishOf, random, reasonOf, show, textOf } from "../support/run.ts"
+import { anyJsonSuite } from "../support/anyJson.ts"
+import { collect, finishOf, reasonOf, show, textOf } from "../support/run.ts"
 
 const decode = (source: Stream.Stream<Uint8Array | string>, options?: Protocol.Options) =>
   Effect.runSync(collect(OpenAiChat.decode(options)(source)))
@@ -123,13 +123,169 @@ describe("text", () => {
     ])
   })
 
-  it("logprobs and annotations pass through", () => {
+  it("by the name of GitHub Copilot, and from OpenRouter's details where there is nothing else", () => {
+    const details = [
+      { type: "reasoning.text", text: "b", signature: "s" },
+      { type: "reasoning.summary", summary: "c" },
+      { type: "reasoning.encrypted", data: "d" }
+    ]
     const chunks = [
-      delta({ content: "a", annotations: [{ url: "x" }] }, { logprobs: { content: [] } }),
-      delta({}, { logprobs: null }),
+      delta({ reasoning_text: "a" }),
+      delta({ reasoning: "bc", reasoning_details: details }),
+      delta({ reasoning_details: details }),
       finish()
     ]
-    assert.deepStrictEqual(lines(chunks), ['Delta "a"', "Metadata logprobs", "Metadata annotations", ...stopped])
+    const seen = ['Reasoning "a"', 'Reasoning "bc"', "Metadata signature", 'Reasoning "bc"', "Metadata signature"]
+    assert.deepStrictEqual(lines(chunks), [...seen, ...stopped])
+  })
+})
+
+describe("what is neither text nor call", () => {
+  const metadataOf = (...chunks: ReadonlyArray<unknown>) =>
+    decode(Stream.make(data(...chunks, finish())))
+      .events.filter(StreamEvent.is("Metadata"))
+      .filter((event) => event.kind !== "finish")
+      .map(({ kind, metadata }) => [kind, metadata] as const)
+
+  it("logprobs", () => {
+    const logprobs = { content: [{ token: "a" }] }
+    assert.deepStrictEqual(metadataOf(delta({ content: "a" }, { logprobs }), delta({}, { logprobs: null })), [
+      ["logprobs", { logprobs }]
+    ])
+  })
+
+  it("annotations are citations", () => {
+    const annotations = [{ type: "url_citation", url_citation: { url: "x" } }, { type: "file" }]
+    const expected = annotations.map((citation) => ["citation", { citation }] as const)
+    assert.deepStrictEqual(metadataOf(delta({ annotations }), delta({ annotations })), [...expected, ...expected])
+    assert.deepStrictEqual(metadataOf(delta({}, { annotations })), expected)
+  })
+
+  it("sources beside the choices are citations, each of them once", () => {
+    const a = { title: "A", url: "https://a" }
+    const b = { title: "B", url: "https://b" }
+    const seen = metadataOf(
+      { ...delta({ content: "x" }), search_results: [a], citations: [a.url] },
+      { ...delta({ content: "x" }), search_results: [a, b], citations: [a.url, b.url, "https://c", 5] },
+      { ...delta({ content: "x" }), citations: null, search_results: "none" }
+    )
+    assert.deepStrictEqual(
+      seen,
+      [a, b, "https://c", 5].map((citation) => ["citation", { citation }] as const)
+    )
+  })
+
+  it("Azure's content filter, when it says something new", () => {
+    const safe = { hate: { filtered: false, severity: "safe" } }
+    const low = { hate: { filtered: false, severity: "low" } }
+    const prompt_filter_results = [{ prompt_index: 0, content_filter_results: safe }]
+    const offsets = { check_offset: 44, start_offset: 44, end_offset: 198 }
+    const seen = metadataOf(
+      { choices: [], prompt_filter_results },
+      delta({ content: "a" }, { content_filter_results: {} }),
+      delta({ content: "b" }, { content_filter_results: safe }),
+      delta({ content: "c" }, { content_filter_results: safe }),
+      delta({}, { content_filter_results: low, content_filter_offsets: offsets })
+    )
+    assert.deepStrictEqual(seen, [
+      ["content-filter", { prompt_filter_results }],
+      ["content-filter", { content_filter_results: safe }],
+      ["content-filter", { content_filter_results: low }],
+      ["content-filter", { content_filter_offsets: offsets }]
+    ])
+  })
+
+  it("images and audio are files", () => {
+    const image = { type: "image_url", image_url: { url: "data:image/png;base64,AA" } }
+    const audio = { id: "a", data: "AAAA", transcript: "hi" }
+    assert.deepStrictEqual(metadataOf(delta({ images: [image, image] }), delta({ audio }), delta({ audio })), [
+      ["file", { image }],
+      ["file", { image }],
+      ["file", { audio }],
+      ["file", { audio }]
+    ])
+  })
+
+  it("a field that nobody knows: of a delta each time, of a choice or a chunk when it changes", () => {
+    const seen = metadataOf(
+      { ...delta({ novel: 1, empty: "" }, { stop_reason: 7 }), provider: "p", __proto__: null },
+      { ...delta({ novel: 1, none: [] }, { stop_reason: 7, nothing: {} }), provider: "p", time_info: { t: 0 } },
+      { ...delta({ novel: false }, { stop_reason: null }), provider: "q" }
+    )
+    assert.deepStrictEqual(
+      seen,
+      [
+        { novel: 1 },
+        { stop_reason: 7 },
+        { provider: "p" },
+        { novel: 1 },
+        { time_info: { t: 0 } },
+        { novel: false },
+        { provider: "q" }
+      ].map((chunk) => ["unknown", { chunk }] as const)
+    )
+  })
+
+  it("the service tier comes with the finish", () => {
+    const { events } = decode(Stream.make(data({ ...delta({}), service_tier: "flex" }, finish())))
+    assert.deepStrictEqual(finishOf(events)?.metadata, { usage: undefined, serviceTier: "flex" })
+  })
+
+  it.effect("what is kept, to know what is new, is bounded", () =>
+    Effect.gen(function* () {
+      const floods: ReadonlyArray<(n: number) => Json> = [
+        (n) => ({ choices: [], [`field${n}`]: 1 }),
+        (n) => ({ choices: [], field: "x".repeat(n) }),
+        (n) => ({ choices: [], citations: [`https://${n}`] })
+      ]
+      for (const chunk of floods) {
+        let n = 0
+        const source = Stream.fromPull(Effect.succeed(Effect.sync(() => [data(chunk(n++))] as const)))
+        const { failure } = yield* collect(OpenAiChat.decode({ maxBufferSize: 2000 })(source))
+        assert.strictEqual(reasonOf(failure, "BufferOverflow").limit, 2000)
+        assert.isBelow(n, 2100)
+      }
+    })
+  )
+})
+
+describe("Google's compatible server", () => {
+  const signed = (thought_signature: string) => ({ google: { thought_signature } })
+
+  it("a thought is reasoning, its signature Metadata", () => {
+    const thought = { google: { thought: true } }
+    const chunks = [
+      delta({ content: "hm", extra_content: thought }),
+      delta({ content: "a", extra_content: signed("s") }),
+      finish()
+    ]
+    assert.deepStrictEqual(lines(chunks), [
+      'Reasoning "hm"',
+      "Metadata signature",
+      'Delta "a"',
+      "Metadata signature",
+      ...stopped
+    ])
+  })
+
+  it("a call's signature names it; calls without an index are not mixed up", () => {
+    const call = (id: string) => ({
+      id,
+      type: "function",
+      function: { name: "f", arguments: "{}" },
+      extra_content: signed(id)
+    })
+    const { events } = decode(Stream.make(data(tool(call("a")), tool(call("b")), finish("tool_calls"))))
+    assert.deepStrictEqual(
+      events
+        .filter(StreamEvent.is("Metadata"))
+        .flatMap(({ kind, metadata }) => (kind === "signature" ? [metadata] : [])),
+      ["a", "b"].map((id) => ({ id, extra_content: signed(id) }))
+    )
+    assert.deepStrictEqual(
+      events.filter(StreamEvent.is("ToolCall")).map((event) => event.id),
+      ["a", "b"]
+    )
   })
 })
 
@@ -388,6 +544,38 @@ describe("tool calls", () => {
       delta({ tool_calls: [null, 5, "x", []] })
     ]
     assert.deepStrictEqual(lines([...nothing, finish()]), stopped)
+  })
+
+  it("the one function call of older servers is a call; beside tool calls it says the same", () => {
+    const chunks = [
+      delta({ content: null, function_call: { name: "f", arguments: "" } }),
+      delta({ function_call: { arguments: '{"x"' } }),
+      delta({ function_call: { arguments: ":1}" }, tool_calls: null }),
+      finish("function_call")
+    ]
+    assert.deepStrictEqual(lines(chunks), [
+      'ToolCallDelta call_0 f {"x"',
+      "ToolCallDelta call_0 f :1}",
+      'ToolCall call_0 f {"x":1}',
+      "finish function_call",
+      "End tool-calls"
+    ])
+    const both = { function_call: fn("f", "{}")["function"], tool_calls: [{ index: 0, id: "a", ...fn("f", "{}") }] }
+    assert.deepStrictEqual(lines([delta(both), finish("tool_calls")]), [
+      "ToolCallDelta a f {}",
+      "ToolCall a f {}",
+      ...whole
+    ])
+  })
+
+  it("a custom tool's input is text", () => {
+    const chunks = [
+      tool({ index: 0, id: "a", type: "custom", custom: { name: "sql", input: "" } }),
+      tool({ index: 0, custom: { input: "SELECT " } }),
+      tool({ index: 0, custom: { input: "1" } }),
+      finish("tool_calls")
+    ]
+    assert.deepStrictEqual(lines(chunks).slice(2), ['ToolCall a sql "SELECT 1"', ...whole])
   })
 
   it("a call in a stream without finish reason is none", () => {
@@ -676,97 +864,36 @@ describe("fromChunks", () => {
   })
 })
 
-describe("any JSON", () => {
-  const keys =
-    "id model object system_fingerprint choices index delta message content type text thinking reasoning reasoning_content refusal tool_calls function name arguments finish_reason logprobs annotations usage x_groq prompt_tokens completion_tokens total_tokens prompt_tokens_details cached_tokens completion_tokens_details reasoning_tokens error code __proto__ toString constructor".split(
+anyJsonSuite({
+  provider: OpenAiChat,
+  words:
+    "id model object system_fingerprint choices index delta message content type text thinking reasoning reasoning_content refusal reasoning_text reasoning_details summary extra_content google thought images audio citations search_results url prompt_filter_results content_filter_results service_tier tool_calls function_call function custom input name arguments finish_reason logprobs annotations usage x_groq prompt_tokens completion_tokens total_tokens prompt_tokens_details cached_tokens completion_tokens_details reasoning_tokens error code stop".split(
       " "
-    )
+    ),
+  streams: [
+    [
+      { id: "1", model: "m", ...delta({ role: "assistant", content: "a", reasoning: "b" }) },
+      tool({ index: 0, id: "c", function: { name: "f", arguments: "" } }),
+      tool({ index: 1, id: "d", function: { name: "g", arguments: '{"x"' } }),
+      tool({ index: 0, function: { arguments: "{}" } }, { index: 1, function: { arguments: ":1}" } }),
+      finish("tool_calls"),
+      { choices: [], usage: { prompt_tokens: 1, prompt_tokens_details: { cached_tokens: 1 } } }
+    ],
+    [
+      delta({ content: [{ type: "thinking", thinking: [{ type: "text", text: "a" }] }] }),
+      delta({ function_call: { name: "f", arguments: "{}" }, annotations: [{ url: "u" }] }),
+      {
+        ...delta({ images: [1] }, { content_filter_results: { a: 1 } }),
+        citations: ["u"],
+        search_results: [{ url: "u" }]
+      },
+      tool({ id: "e", custom: { name: "h", input: "x" }, extra_content: { google: { thought: true } } }),
+      finish("stop", { error: { message: "no" } })
+    ]
+  ]
+})
 
-  /** Garbage in the words of the protocol. */
-  const garbage = (next: () => number, depth: number): unknown => {
-    const int = (n: number) => Math.floor(next() * n)
-    const pick = (values: ReadonlyArray<unknown>) => values[int(values.length)]
-    const kind = depth === 0 ? 0 : next()
-    if (kind < 0.35)
-      return pick([
-        null,
-        true,
-        false,
-        0,
-        1,
-        -1,
-        1.5,
-        1e308,
-        "",
-        "a",
-        "stop",
-        "{}",
-        "{",
-        "\ud83d",
-        "thinking",
-        "text",
-        "error"
-      ])
-    if (kind < 0.55) return Array.from({ length: int(4) }, () => garbage(next, depth - 1))
-    const known: ReadonlyArray<readonly [string, unknown]> = Array.from({ length: int(6) }, () => [
-      String(pick(keys)),
-      garbage(next, depth - 1)
-    ])
-    return Object.fromEntries(known)
-  }
-
-  /** A right chunk with one part of it replaced. */
-  const spoiled = (next: () => number): unknown => {
-    const chunk = {
-      id: "1",
-      model: "m",
-      choices: [
-        {
-          index: 0,
-          delta: {
-            content: "a",
-            reasoning: "b",
-            tool_calls: [{ index: 0, id: "c", function: { name: "f", arguments: "{}" } }]
-          },
-          finish_reason: next() < 0.5 ? null : "stop"
-        }
-      ],
-      usage: { prompt_tokens: 1, prompt_tokens_details: { cached_tokens: 1 } }
-    }
-    const spoil = (value: unknown): unknown => {
-      if (next() < 0.08) return garbage(next, 3)
-      if (Array.isArray(value)) return value.map(spoil)
-      if (typeof value !== "object" || value === null) return value
-      return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, spoil(field)]))
-    }
-    return spoil(chunk)
-  }
-
-  const encode = Schema.encodeSync(StreamEvent.StreamEvent)
-
-  const check = (chunks: ReadonlyArray<unknown>): void => {
-    const text = data(...chunks)
-    // A defect would be thrown here.
-    const { events, failure } = decode(Stream.make(text))
-    for (const event of events) encode(event)
-    const ends = events.filter(StreamEvent.isTerminal).length
-    assert.strictEqual(ends + (failure === undefined ? 0 : 1), 1, text)
-    if (failure !== undefined) {
-      assert.include(["Truncated", "ProviderFailure", "ToolCallIncomplete", "MalformedFrame"], failure.reason._tag)
-      Schema.encodeSync(StreamError.StreamError)(failure)
-    }
-    const again = Effect.runSync(
-      collect(OpenAiChat.fromChunks()(Stream.fromIterable(chunks.map((chunk) => JSON.parse(JSON.stringify(chunk))))))
-    )
-    assert.deepStrictEqual(again.events.map(show), events.map(show))
-  }
-
-  it("gives events or a typed failure, never a defect", () => {
-    const next = random(1)
-    for (let n = 0; n < 1500; n++) check(Array.from({ length: 1 + Math.floor(next() * 4) }, () => garbage(next, 5)))
-    for (let n = 0; n < 1500; n++) check(Array.from({ length: 1 + Math.floor(next() * 4) }, () => spoiled(next)))
-  })
-
+describe("a chunk", () => {
   it("that is no object passes through as Metadata", () => {
     for (const chunk of [null, 5, "x", true, [], [delta({ content: "x" })]]) {
       assert.deepStrictEqual(lines([chunk, delta({ content: "a" }), finish()]), [
