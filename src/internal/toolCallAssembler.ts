@@ -30,6 +30,12 @@ export interface WholeCall extends PendingCall {
   readonly input: unknown
 }
 
+/** What a provider says of a call when it is over. */
+export interface LastWord {
+  readonly id?: string | undefined
+  readonly argumentsText?: string | undefined
+}
+
 interface Call {
   readonly position: number
   id: string
@@ -122,11 +128,16 @@ export class ToolCallAssembler {
 
   /**
    * The provider says that the call at an index is over: gives it when it is whole, once. One that is not stays for
-   * `finish` to report.
+   * `finish` to report. What it says of the call then counts for more than the fragments.
    */
-  take(index: number): WholeCall | undefined {
+  take(index: number, last?: LastWord): WholeCall | undefined {
     const call = this.byIndex.get(index)
     if (call === undefined || call.isTaken) return undefined
+    if (last?.id !== undefined) call.id = last.id
+    if (last?.argumentsText !== undefined) {
+      this.size += last.argumentsText.length - call.argumentsText.length
+      call.argumentsText = last.argumentsText
+    }
     const whole = wholeOf(call, false)
     call.isTaken = whole !== undefined
     return whole

@@ -37,7 +37,7 @@ import * as Stream from "effect/Stream"
 import { ChunkDecoder } from "../internal/chunkDecoder.ts"
 import { type Line, LineReader } from "../internal/lines.ts"
 import { describeError } from "../internal/providerError.ts"
-import { type Fragment, ToolCallAssembler } from "../internal/toolCallAssembler.ts"
+import { type Fragment, type LastWord, ToolCallAssembler } from "../internal/toolCallAssembler.ts"
 import { record, type UnknownRecord } from "../internal/untyped.ts"
 import * as StreamBuffer from "../StreamBuffer.ts"
 import * as StreamConfig from "../StreamConfig.ts"
@@ -116,6 +116,8 @@ export interface Halt {
 export class Output {
   readonly provider: string
   readonly tools = new ToolCallAssembler()
+  /** UTF-16 code units that the protocol itself holds; they count for `maxBufferSize`. */
+  held = 0
   events: Array<StreamEvent.StreamEvent> = []
   timestamp = 0
 
@@ -144,9 +146,12 @@ export class Output {
     }
   }
 
-  /** The tool call at an index is over; one that is not whole is reported at the end of the stream. */
-  toolEnd(index: number): void {
-    const call = this.tools.take(index)
+  /**
+   * The tool call at an index is over; one that is not whole is reported at the end of the stream. `last` is what the
+   * provider says of the call when it is over, which counts for more than its fragments.
+   */
+  toolEnd(index: number, last?: LastWord): void {
+    const call = this.tools.take(index, last)
     if (call !== undefined) this.events.push(StreamEvent.toolCall(this.timestamp, call))
   }
 
@@ -186,7 +191,7 @@ export interface Options {
   /** UTF-16 code units that one frame may have. 10 Mi unless `StreamConfig` says otherwise. */
   readonly maxEventSize?: number | undefined
   /**
-   * UTF-16 code units of tool calls that are put together at once. What `StreamConfig` says for `maxBufferSize`, 16 Mi by
+   * UTF-16 code units of tool calls, and of what else is put together at once. What `StreamConfig` says for `maxBufferSize`, 16 Mi by
    * default.
    */
   readonly maxBufferSize?: number | undefined
@@ -261,7 +266,7 @@ const drive = <State, In, E, R>(
           }
           const outcome = protocol.step(state, body, out)
           if (outcome !== undefined) return outcome
-          const { size } = out.tools
+          const size = out.tools.size + out.held
           return size > maxBufferSize ? StreamBuffer.overflow(maxBufferSize, size) : undefined
         },
         progress: (kind) => out.progress(kind)

@@ -169,6 +169,34 @@ describe("what is whole", () => {
   })
 })
 
+describe("a call that is said to be over", () => {
+  const half = () => {
+    const assembler = new ToolCallAssembler()
+    assembler.add({ index: 3, id: "a", name: "f", argumentsText: '{"x":' })
+    return assembler
+  }
+
+  it("is given once, when it is whole, and not again at the end", () => {
+    const assembler = half()
+    assert.isUndefined(assembler.take(3))
+    assembler.add({ index: 3, argumentsText: "1}" })
+    assert.deepStrictEqual(assembler.take(3), { id: "a", name: "f", argumentsText: '{"x":1}', input: { x: 1 } })
+    assert.isUndefined(assembler.take(3))
+    assert.isUndefined(assembler.take(4))
+    assert.deepStrictEqual(assembler.finish(), { whole: [], incomplete: [] })
+    assert.strictEqual(half().finish().incomplete.length, 1)
+  })
+
+  it("has the identifier and the arguments that it has then, whatever its fragments were", () => {
+    const assembler = half()
+    const { size } = assembler
+    const call = assembler.take(3, { id: "b", argumentsText: "[]" })
+    assert.deepStrictEqual(call, { id: "b", name: "f", argumentsText: "[]", input: [] })
+    assert.strictEqual(assembler.size, size - 3)
+    assert.isUndefined(half().take(3, { argumentsText: "[" }))
+  })
+})
+
 describe("limits", () => {
   it("everything that is kept counts: identifiers, names, arguments, and each call by itself", () => {
     const assembler = new ToolCallAssembler()

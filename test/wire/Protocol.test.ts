@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { record, string } from "../../src/internal/untyped.ts"
+import { number, record, string } from "../../src/internal/untyped.ts"
 import * as StreamConfig from "../../src/StreamConfig.ts"
 import * as StreamError from "../../src/StreamError.ts"
 import * as StreamEvent from "../../src/StreamEvent.ts"
@@ -10,7 +10,7 @@ import * as OpenAiChat from "../../src/wire/OpenAiChat.ts"
 import * as Protocol from "../../src/wire/Protocol.ts"
 import { collect } from "../support/run.ts"
 
-/** A protocol of `{"text"}`, `{"call"}`, `{"fail"}`, `{"throw"}`, `{"end"}` and `{"last"}`. */
+/** A protocol of `{"text"}`, `{"call"}`, `{"fail"}`, `{"throw"}`, `{"hold"}`, `{"end"}` and `{"last"}`. */
 const toy: Protocol.Protocol<{ ended: boolean; halts: number }> = {
   provider: "toy",
   framing: "sse",
@@ -22,6 +22,7 @@ const toy: Protocol.Protocol<{ ended: boolean; halts: number }> = {
     out.delta(string(chunk["text"]))
     const call = record(chunk["call"])
     if (call !== undefined) out.toolFragment(call)
+    out.held += number(chunk["hold"]) ?? 0
     if (chunk["end"] !== undefined) state.ended = true
     if (chunk["last"] !== undefined) return "done"
     return chunk["fail"] === undefined ? undefined : out.failure(chunk["fail"])
@@ -355,6 +356,12 @@ describe("tool calls", () => {
     assert.strictEqual(run([whole, { end: 1 }], { maxBufferSize: 68 }).at(-1), "End stop")
     assert.strictEqual(run([whole, { end: 1 }], { maxBufferSize: 67 }).at(-1), "BufferOverflow")
     assert.throws(() => Protocol.decode(toy, { maxBufferSize: -1 }), RangeError, /maxBufferSize/)
+  })
+
+  it("share it with what the protocol holds itself", () => {
+    const chunks = [whole, { hold: 30 }, { end: 1 }]
+    assert.strictEqual(run(chunks, { maxBufferSize: 98 }).at(-1), "End stop")
+    assert.strictEqual(run(chunks, { maxBufferSize: 97 }).at(-1), "BufferOverflow")
   })
 })
 
