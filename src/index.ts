@@ -4,6 +4,9 @@
  * @since 0.1.0
  */
 export * as ContentFilter from "./processors/ContentFilter.ts"
+export * as GoogleGenerate from "./wire/GoogleGenerate.ts"
+export * as GoogleInteractions from "./wire/GoogleInteractions.ts"
+export * as OllamaChat from "./wire/OllamaChat.ts"
 export * as OpenAiChat from "./wire/OpenAiChat.ts"
 export * as SseStream from "./wire/SseStream.ts"
 export * as StreamBuffer from "./StreamBuffer.ts"
