@@ -23,7 +23,7 @@ interface Container {
 }
 
 export class JsonPathWriter {
-  private readonly open: Array<Container> = []
+  private readonly containers: Array<Container> = []
   /** Where the text is inside of a string. */
   private openString: ReadonlyArray<Segment> | undefined
   private isBroken = false
@@ -33,13 +33,18 @@ export class JsonPathWriter {
     return this.openString === undefined && !this.isBroken
   }
 
+  /** Gives the text that begins the object, once. */
+  begin(): string {
+    return this.containers.length === 0 ? this.open("", false) : ""
+  }
+
   /**
    * Takes a value: `{ jsonPath, stringValue | numberValue | boolValue | nullValue, willContinue }`, in which
    * `willContinue` announces more of the same string. Gives the text that it adds.
    */
   write(value: UnknownRecord): string {
     if (this.isBroken) return ""
-    const start = this.open.length === 0 ? this.begin("", false) : ""
+    const start = this.begin()
     const added = this.add(value)
     this.isBroken = added === undefined
     return start + (added ?? "")
@@ -77,43 +82,46 @@ export class JsonPathWriter {
   /** Goes from where the text is to the path, and writes the value there. */
   private put(path: ReadonlyArray<Segment>, text: string, isEnd: boolean): string | undefined {
     let depth = 0
-    while (depth < path.length - 1 && this.open[depth + 1]?.segment === this.segmentAt(depth, path[depth])) depth++
+    while (depth < path.length - 1 && this.containers[depth + 1]?.segment === this.segmentAt(depth, path[depth]))
+      depth++
     const place = this.segmentAt(depth, path[depth])
     if (place === undefined) return undefined
     if (this.isWritten(depth, place)) return isEnd ? "" : undefined
     let added = this.closeTo(depth + 1)
     for (let at = depth; at < path.length; at++) {
       const segment = this.segmentAt(at, path[at])!
-      const container = this.open[at]!
+      const container = this.containers[at]!
       if (container.isArray ? segment !== container.count : typeof segment !== "string") return undefined
       if (container.count++ > 0) added += ","
       if (typeof segment === "string") {
         container.keys.add(segment)
         added += `${JSON.stringify(segment)}:`
       }
-      added += at === path.length - 1 ? text : this.begin(segment, typeof path[at + 1] === "number")
+      added += at === path.length - 1 ? text : this.open(segment, typeof path[at + 1] === "number")
     }
     return added
   }
 
   /** `$.a.0` is written for `$.a[0]`, too. */
   private segmentAt(depth: number, segment: Segment | undefined): Segment | undefined {
-    return typeof segment === "string" && this.open[depth]!.isArray && /^\d+$/.test(segment) ? Number(segment) : segment
+    return typeof segment === "string" && this.containers[depth]!.isArray && /^\d+$/.test(segment)
+      ? Number(segment)
+      : segment
   }
 
   private isWritten(depth: number, segment: Segment): boolean {
-    const { count, keys } = this.open[depth]!
+    const { count, keys } = this.containers[depth]!
     return typeof segment === "string" ? keys.has(segment) : segment < count
   }
 
-  private begin(segment: Segment, isArray: boolean): string {
-    this.open.push({ segment, isArray, keys: new Set(), count: 0 })
+  private open(segment: Segment, isArray: boolean): string {
+    this.containers.push({ segment, isArray, keys: new Set(), count: 0 })
     return isArray ? "[" : "{"
   }
 
   private closeTo(depth: number): string {
     let text = ""
-    while (this.open.length > depth) text += this.open.pop()!.isArray ? "]" : "}"
+    while (this.containers.length > depth) text += this.containers.pop()!.isArray ? "]" : "}"
     return text
   }
 

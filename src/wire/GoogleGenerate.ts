@@ -202,7 +202,8 @@ const stepCall = (state: State, call: UnknownRecord, out: Protocol.Output): stri
   const { id, index, writer } = state.open
   const args = jsonText(call["args"])
   // Some encoders write the empty object where there is none.
-  let text = args === undefined || (goesOn && args === "{}") ? "" : args
+  const hasArgs = args !== undefined && !(goesOn && args === "{}")
+  let text = hasArgs ? args : goesOn ? writer.begin() : ""
   for (const value of values) text += writer.write(value)
   if (!goesOn) text += writer.close()
   out.toolFragment({ index, id, name, argumentsText: text })

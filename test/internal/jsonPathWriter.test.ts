@@ -76,6 +76,14 @@ describe("JsonPathWriter", () => {
     assert.isFalse(writer.isAtRest)
   })
 
+  it("can begin before there is a value", () => {
+    const writer = new JsonPathWriter()
+    const a = writer.write({ jsonPath: "$.a", numberValue: 1 })
+    assert.deepStrictEqual([writer.begin(), a, writer.close()], ["", '{"a":1', "}"])
+    const empty = new JsonPathWriter()
+    assert.deepStrictEqual([empty.begin(), empty.begin(), empty.close()], ["{", "", "}"])
+  })
+
   it("objects and arrays in each other", () => {
     const values = [
       { jsonPath: "$.recipe.name", stringValue: "Lasagna" },
