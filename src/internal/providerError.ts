@@ -39,6 +39,6 @@ export const isRetryableStatus = (status: number): boolean =>
 const isRetryableWord = (word: string): boolean =>
   /^\d{3}$/.test(word)
     ? isRetryableStatus(Number(word))
-    : /overloaded|unavailable|rate_limit|timeout|server_error|internal|exhausted|insufficient_system_resource/i.test(
+    : /overloaded|unavailable|rate_limit|timeout|server_error|internal|exhausted|insufficient_system_resource|^api_error$/i.test(
         word
       )

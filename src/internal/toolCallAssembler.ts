@@ -4,7 +4,8 @@
  * A fragment belongs to the call with its index; with a new identifier at an index in use, it begins another call; without
  * an index, it belongs to the call with its identifier, and without either to the last one, unless that is whole and the
  * fragment brings a name and arguments of its own. What is empty never overwrites what is known. A call becomes visible
- * once its name is known: fragments that came before are joined to the first one that is shown.
+ * once its name is known: fragments that came before are joined to the first one that is shown. A call that was handed out
+ * is over: what comes for it again says nothing, and a name without an identifier begins another.
  *
  * @since 0.1.0
  */
@@ -66,6 +67,7 @@ export class ToolCallAssembler {
   add(fragment: Fragment): { readonly call: PendingCall; readonly delta: string } | undefined {
     const text = fragment.argumentsText ?? ""
     const found = this.find(fragment, text)
+    if (found?.isTaken === true) return undefined
     if (found === undefined && fragment.id === undefined && fragment.name === undefined && text === "") return undefined
     const call = found ?? this.open(fragment)
     this.last = call
@@ -96,6 +98,7 @@ export class ToolCallAssembler {
     const found = index !== undefined ? this.byIndex.get(index) : id !== undefined ? this.byId.get(id) : this.last
     if (found === undefined) return undefined
     if (id !== undefined) return found.givenId === undefined || found.givenId === id ? found : undefined
+    if (name !== undefined && found.isTaken) return undefined
     if (name === undefined || found.name === "" || found.repeatsName) return found
     if (text.startsWith("{") && found.lastText.endsWith("}") && parse(found.argumentsText) !== invalid) return undefined
     found.repeatsName = true

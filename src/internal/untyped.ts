@@ -21,3 +21,12 @@ export const number = (u: unknown): number | undefined => (typeof u === "number"
 /** A string as it is, any other value as the JSON text of it; `undefined` for null and what is missing. */
 export const jsonText = (u: unknown): string | undefined =>
   typeof u === "string" ? u : u === undefined || u === null ? undefined : JSON.stringify(u)
+
+/** What a JSON text says; a text that is no JSON is itself. */
+export const jsonOrText = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}

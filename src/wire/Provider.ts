@@ -20,7 +20,7 @@ import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { describeError, isRetryableStatus } from "../internal/providerError.ts"
-import type { UnknownRecord } from "../internal/untyped.ts"
+import { jsonOrText, type UnknownRecord } from "../internal/untyped.ts"
 import * as StreamError from "../StreamError.ts"
 import type * as StreamEvent from "../StreamEvent.ts"
 import * as StreamModel from "../StreamModel.ts"
@@ -258,7 +258,7 @@ const statusFailure = (
     Effect.orElseSucceed(() => ""),
     Effect.flatMap((body) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        const { code, message } = describeError(parseJson(body))
+        const { code, message } = describeError(jsonOrText(body))
         return StreamError.make({
           _tag: "ProviderFailure",
           provider,
@@ -271,15 +271,6 @@ const statusFailure = (
       })
     )
   )
-}
-
-/** A body that is no JSON is a text. */
-const parseJson = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
-  }
 }
 
 const retryAfter = (

@@ -23,6 +23,7 @@ describe("describeError", () => {
       "m",
       true
     ])
+    assert.deepStrictEqual(of({ type: "error", error: { type: "api_error", message: "m" } }), ["api_error", "m", true])
     assert.deepStrictEqual(of({ error: { code: 503, message: "m", status: "UNAVAILABLE" } }), ["503", "m", true])
     assert.deepStrictEqual(of([{ error: { code: 400, message: "m", status: "INVALID_ARGUMENT" } }]), [
       "400",

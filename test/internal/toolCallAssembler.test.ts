@@ -197,6 +197,40 @@ describe("a call that is said to be over", () => {
   })
 })
 
+describe("a call that was taken", () => {
+  const take = (fragments: ReadonlyArray<Fragment>) => {
+    const assembler = new ToolCallAssembler()
+    assembler.add({ index: 0, id: "a", name: "f", argumentsText: "{}" })
+    assert.deepStrictEqual(assembler.take(0), { id: "a", name: "f", argumentsText: "{}", input: {} })
+    const shown = fragments.map((fragment) => assembler.add(fragment)?.delta)
+    assert.isUndefined(assembler.take(1))
+    const { incomplete, whole } = assembler.finish()
+    return { shown, calls: [...whole, ...incomplete].map((call) => `${call.id} ${call.name} ${call.argumentsText}`) }
+  }
+
+  it("is over: it is handed out once, and its fragments say nothing any more", () => {
+    for (const again of [
+      { index: 0, argumentsText: "}" },
+      { index: 0, id: "a", name: "f", argumentsText: "{}" },
+      { id: "a", argumentsText: "{" },
+      { argumentsText: "x" }
+    ]) {
+      assert.deepStrictEqual(take([again]), { shown: [undefined], calls: [] })
+    }
+  })
+
+  it("leaves its index to another: with an identifier of its own, or a name", () => {
+    assert.deepStrictEqual(take([{ index: 0, id: "b", name: "f", argumentsText: "[]" }]).calls, ["b f []"])
+    assert.deepStrictEqual(
+      take([
+        { index: 0, name: "f" },
+        { index: 0, argumentsText: "[" }
+      ]).calls,
+      ["call_1 f ["]
+    )
+  })
+})
+
 describe("limits", () => {
   it("everything that is kept counts: identifiers, names, arguments, and each call by itself", () => {
     const assembler = new ToolCallAssembler()

@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { array, nonEmpty, number, record, string } from "../../src/internal/untyped.ts"
+import { array, jsonOrText, nonEmpty, number, record, string } from "../../src/internal/untyped.ts"
 
 const values: ReadonlyArray<unknown> = [undefined, null, false, 0, 1.5, "", "a", [], [1], {}, { a: 1 }]
 
@@ -16,4 +16,9 @@ it("each reader accepts its own type and nothing else", () => {
   assert.deepStrictEqual(accepted(string), ["", "a"])
   assert.deepStrictEqual(accepted(nonEmpty), ["a"])
   assert.deepStrictEqual(accepted(number), [0, 1.5])
+})
+
+it("jsonOrText gives what JSON says, and any other text itself", () => {
+  assert.deepStrictEqual(['{"a":1}', " [1]", "5", "null"].map(jsonOrText), [{ a: 1 }, [1], 5, null])
+  assert.deepStrictEqual(["", "{", "<html>"].map(jsonOrText), ["", "{", "<html>"])
 })
