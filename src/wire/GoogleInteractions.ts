@@ -26,7 +26,7 @@ interface State {
   isIdentified: boolean
   isCompleted: boolean
   status: string | undefined
-  calls: number
+  hasCalls: boolean
   usage: UnknownRecord | undefined
   /** What the interaction says of itself at its end. */
   details: UnknownRecord
@@ -36,8 +36,6 @@ interface State {
 
 interface Step {
   readonly item: UnknownRecord
-  /** Which of the function calls it is. */
-  readonly call: number | undefined
   /** What it counts towards the limit. */
   readonly size: number
 }
@@ -51,7 +49,7 @@ const protocol: Protocol.Protocol<State> = {
     isIdentified: false,
     isCompleted: false,
     status: undefined,
-    calls: 0,
+    hasCalls: false,
     usage: undefined,
     details: {},
     open: new Map()
@@ -77,12 +75,12 @@ const protocol: Protocol.Protocol<State> = {
         return undefined
     }
   },
-  onHalt({ calls, details, isCompleted, open, status, usage }, out) {
-    for (const [index, step] of open) endStep(index, step, out)
+  onHalt({ details, hasCalls, isCompleted, open, status, usage }, out) {
+    for (const [index, { item }] of open) endStep(index, item, out)
     const isComplete = isCompleted || overs.has(status)
     return {
       isComplete,
-      finishReason: isComplete ? finishReasonOf(status, calls > 0) : "unknown",
+      finishReason: isComplete ? finishReasonOf(status, hasCalls) : "unknown",
       providerFinishReason: isComplete ? status : undefined,
       usage: usage && toUsage(usage),
       metadata: usage === undefined ? details : { ...details, usage }
@@ -127,10 +125,10 @@ const maxStepSize = 2 ** 24
 
 const partOf = (index: number | undefined): string | undefined => (index === undefined ? undefined : String(index))
 
-const hold = (state: State, index: number | undefined, step: Omit<Step, "size">, out: Protocol.Output): void => {
-  const size = sizeOf(step.item, maxStepSize)
+const hold = (state: State, index: number | undefined, item: UnknownRecord, out: Protocol.Output): void => {
+  const size = sizeOf(item, maxStepSize)
   out.held += size - (state.open.get(index)?.size ?? 0)
-  state.open.set(index, { ...step, size })
+  state.open.set(index, { item, size })
 }
 
 const startStep = (
@@ -139,7 +137,8 @@ const startStep = (
   item: UnknownRecord,
   out: Protocol.Output
 ): Protocol.DecodeError | undefined => {
-  stopStep(state, index, out)
+  // Nobody said that the step before is over, so a call is not, either.
+  leaveStep(state, index, out)
   const part = partOf(index)
   const type = string(item["type"]) ?? ""
   if (type === "model_output") {
@@ -147,11 +146,11 @@ const startStep = (
   } else if (type === "thought") {
     for (const content of array(item["summary"]) ?? []) stepSummary(part, content, out)
   } else if (type === "function_call") {
-    const call = state.calls++
-    hold(state, index, { item, call }, out)
-    out.toolFragment({ index: call, id: nonEmpty(item["id"]), name: nonEmpty(item["name"]) })
+    state.hasCalls = true
+    hold(state, index, item, out)
+    out.toolFragment({ index, id: nonEmpty(item["id"]), name: nonEmpty(item["name"]) })
   } else if (isHosted(type)) {
-    hold(state, index, { item, call: undefined }, out)
+    hold(state, index, item, out)
   } else {
     out.metadata("unknown", { chunk: { index, step: item } })
   }
@@ -162,15 +161,16 @@ const startStep = (
 const stepDelta = (state: State, index: number | undefined, chunk: UnknownRecord, out: Protocol.Output): void => {
   const delta = record(chunk["delta"]) ?? {}
   const part = partOf(index)
-  const { call, item } = state.open.get(index) ?? { call: undefined, item: {} }
+  const item = state.open.get(index)?.item ?? {}
+  const isCall = item["type"] === "function_call"
   const type = string(delta["type"]) ?? ""
   if (type === "thought_summary") {
     stepSummary(part, delta["content"], out)
-  } else if (type === "arguments_delta" && call !== undefined) {
-    out.toolFragment({ index: call, argumentsText: jsonText(delta["arguments"]) })
-  } else if (isHosted(type) && call === undefined) {
+  } else if (type === "arguments_delta" && isCall) {
+    out.toolFragment({ index, argumentsText: jsonText(delta["arguments"]) })
+  } else if (isHosted(type) && !isCall) {
     // It has the whole of what it is about.
-    hold(state, index, { item: { ...item, ...delta }, call }, out)
+    hold(state, index, { ...item, ...delta }, out)
   } else if (type !== "thought_signature" && !stepContent(part, delta, out)) {
     out.metadata("unknown", { chunk })
   }
@@ -219,22 +219,28 @@ const stepSignature = (
 }
 
 const stopStep = (state: State, index: number | undefined, out: Protocol.Output): void => {
+  const item = leaveStep(state, index, out)
+  if (item?.["type"] === "function_call" && index !== undefined) out.toolEnd(index)
+}
+
+const leaveStep = (state: State, index: number | undefined, out: Protocol.Output): UnknownRecord | undefined => {
   const step = state.open.get(index)
-  if (step === undefined) return
+  if (step === undefined) return undefined
   state.open.delete(index)
   out.held -= step.size
-  endStep(index, step, out)
-  if (step.call !== undefined) out.toolEnd(step.call)
+  endStep(index, step.item, out)
+  return step.item
 }
 
 /** What a step holds comes out: at its end, or where the stream breaks off. */
-const endStep = (index: number | undefined, { call, item }: Step, out: Protocol.Output): void => {
+const endStep = (index: number | undefined, item: UnknownRecord, out: Protocol.Output): void => {
   const type = string(item["type"]) ?? ""
   const part = partOf(index)
-  if (call !== undefined) {
+  if (type === "function_call") {
     // The arguments that a call begins with are the empty object, unless it has them all.
     const text = jsonText(item["arguments"])
-    if (out.tools.argumentsAt(call) === "" && text !== "{}") out.toolFragment({ index: call, argumentsText: text })
+    const isMissing = index !== undefined && out.tools.argumentsAt(index) === ""
+    if (isMissing && text !== "{}") out.toolFragment({ index, argumentsText: text })
   } else if (type.endsWith("_call")) {
     const id = nonEmpty(item["id"])
     out.metadata("hosted-tool-call", { part, id, name: nameOf(item, type), input: item["arguments"] ?? {}, item })
