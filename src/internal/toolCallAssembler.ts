@@ -129,6 +129,11 @@ export class ToolCallAssembler {
     return this.byIndex.get(index)?.argumentsText ?? ""
   }
 
+  /** The identifier by which the call at an index is visible. */
+  idAt(index: number): string | undefined {
+    return this.byIndex.get(index)?.id || undefined
+  }
+
   /**
    * The provider says that the call at an index is over: gives it when it is whole, once. One that is not stays for
    * `finish` to report. What it says of the call then counts for more than the fragments.

@@ -45,7 +45,6 @@ interface State {
 
 interface OpenCall {
   readonly index: number
-  readonly id: string
   readonly writer: JsonPathWriter
 }
 
@@ -195,23 +194,22 @@ const stepCall = (state: State, call: UnknownRecord, out: Protocol.Output): stri
   const goesOn = call["willContinue"] === true || values.some((value) => value["willContinue"] === true)
   if (name !== undefined) {
     leaveCall(state, out)
-    const index = state.calls++
-    state.open = { index, id: nonEmpty(call["id"]) ?? `call_${index}`, writer: new JsonPathWriter() }
+    state.open = { index: state.calls++, writer: new JsonPathWriter() }
   }
   if (state.open === undefined) return undefined
-  const { id, index, writer } = state.open
+  const { index, writer } = state.open
   const args = jsonText(call["args"])
   // Some encoders write the empty object where there is none.
   const hasArgs = args !== undefined && !(goesOn && args === "{}")
   let text = hasArgs ? args : goesOn ? writer.begin() : ""
   for (const value of values) text += writer.write(value)
   if (!goesOn) text += writer.close()
-  out.toolFragment({ index, id, name, argumentsText: text })
+  out.toolFragment({ index, id: name && nonEmpty(call["id"]), name, argumentsText: text })
   if (!goesOn) {
     out.toolEnd(index)
     state.open = undefined
   }
-  return id
+  return out.tools.idAt(index)
 }
 
 /** The model has gone on: the call that is being streamed is over, where nothing of it is left open. */
@@ -219,7 +217,7 @@ const leaveCall = (state: State, out: Protocol.Output): void => {
   const { open } = state
   state.open = undefined
   if (open === undefined || !open.writer.isAtRest) return
-  out.toolFragment({ index: open.index, id: open.id, argumentsText: open.writer.close() })
+  out.toolFragment({ index: open.index, argumentsText: open.writer.close() })
   out.toolEnd(open.index)
 }
 

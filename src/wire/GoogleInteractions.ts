@@ -154,7 +154,7 @@ const startStep = (
   } else {
     out.metadata("unknown", { chunk: { index, step: item } })
   }
-  stepSignature(part, item, item, out)
+  stepSignature(index, item, item, out)
   return item["error"] === undefined || item["error"] === null ? undefined : out.failure(item)
 }
 
@@ -174,7 +174,7 @@ const stepDelta = (state: State, index: number | undefined, chunk: UnknownRecord
   } else if (type !== "thought_signature" && !stepContent(part, delta, out)) {
     out.metadata("unknown", { chunk })
   }
-  stepSignature(part, delta, item, out)
+  stepSignature(index, delta, item, out)
 }
 
 const isHosted = (type: string): boolean => /_(call|result)$/.test(type)
@@ -208,14 +208,16 @@ const stepSummary = (part: string | undefined, value: unknown, out: Protocol.Out
 }
 
 const stepSignature = (
-  part: string | undefined,
+  index: number | undefined,
   body: UnknownRecord,
   item: UnknownRecord,
   out: Protocol.Output
 ): void => {
   const signature = nonEmpty(body["signature"])
-  const id = nonEmpty(item["id"]) ?? nonEmpty(item["call_id"])
-  if (signature !== undefined) out.metadata("signature", { part, id, signature })
+  if (signature === undefined) return
+  const isCall = item["type"] === "function_call" && index !== undefined
+  const id = isCall ? out.tools.idAt(index) : (nonEmpty(item["id"]) ?? nonEmpty(item["call_id"]))
+  out.metadata("signature", { part: partOf(index), id, signature })
 }
 
 const stopStep = (state: State, index: number | undefined, out: Protocol.Output): void => {

@@ -231,6 +231,17 @@ describe("a call that was taken", () => {
   })
 })
 
+describe("an identifier", () => {
+  it("is known by index when the call is visible, made up or not", () => {
+    const assembler = new ToolCallAssembler()
+    assembler.add({ index: 0, id: "a" })
+    assert.isUndefined(assembler.idAt(0))
+    assembler.add({ index: 0, name: "f" })
+    assembler.add({ index: 1, name: "f" })
+    assert.deepStrictEqual([assembler.idAt(0), assembler.idAt(1), assembler.idAt(2)], ["a", "call_1", undefined])
+  })
+})
+
 describe("limits", () => {
   it("everything that is kept counts: identifiers, names, arguments, and each call by itself", () => {
     const assembler = new ToolCallAssembler()

@@ -290,15 +290,18 @@ describe("whole calls", () => {
     ])
   })
 
-  it("two with the same identifier are two", () => {
-    const seen = lines([
-      call({ id: "a", name: "f", args: { x: 1 } }),
-      call({ id: "a", name: "f", args: { x: 2 } }),
-      finish()
-    ])
+  it("two with the same identifier are two, each with its own signature", () => {
+    const twice = [1, 2].map((x) => call({ id: "a", name: "f", args: { x } }, { thoughtSignature: `${x}` }))
+    const { events } = decode(Stream.make(data(...twice, finish())))
+    const calls = events.filter(StreamEvent.is("ToolCall"))
     assert.deepStrictEqual(
-      seen.filter((line) => line.startsWith("ToolCall ")),
-      ['ToolCall a f {"x":1}', 'ToolCall a f {"x":2}']
+      calls.map((event) => event.input),
+      [{ x: 1 }, { x: 2 }]
+    )
+    const signatures = events.filter(StreamEvent.is("Metadata")).filter((event) => event.kind === "signature")
+    assert.deepStrictEqual(
+      signatures.map((event) => event.metadata["id"]),
+      calls.map((event) => event.id)
     )
   })
 
