@@ -110,7 +110,7 @@ const identify = (state: State, chunk: UnknownRecord, out: Protocol.Output): voi
 
 const stepFeedback = (state: State, promptFeedback: UnknownRecord | undefined, out: Protocol.Output): void => {
   if (promptFeedback === undefined) return
-  say(state, "safety", "promptFeedback", { promptFeedback }, out)
+  say(state, "content-filter", "promptFeedback", { promptFeedback }, out)
   state.blockReason ??= specified(promptFeedback["blockReason"])
 }
 
@@ -146,10 +146,10 @@ const stepField = (state: State, field: string, value: unknown, out: Protocol.Ou
     case "groundingMetadata":
     case "citationMetadata":
     case "urlContextMetadata":
-      say(state, "citation", field, { [field]: value }, out)
+      say(state, "citation", field, { citation: { [field]: value } }, out)
       return
     case "safetyRatings":
-      say(state, "safety", field, { [field]: value }, out)
+      say(state, "content-filter", field, { [field]: value }, out)
       return
     default:
       say(state, "unknown", field, { chunk: { [field]: value } }, out)
@@ -323,7 +323,7 @@ const provider = Provider.make(protocol, {
  *
  * Thoughts come as `Reasoning`, function calls as `ToolCallDelta` and, as soon as they are whole, as one `ToolCall` each.
  * Code that Google executes and the tools that it runs come as Metadata of the kind `hosted-tool-call` and as
- * `ToolResult`; grounding, citations and URL context as `citation`, ratings of safety as `safety`, images as `file`,
+ * `ToolResult`; grounding, citations and URL context as `citation`, ratings of safety as `content-filter`, media as `file`,
  * thought signatures as `signature`. Usage and finish reason come in one Metadata event of the kind `finish` before
  * `End`.
  *

@@ -21,6 +21,8 @@
  * | `hosted-tool-call`     | a tool that the provider runs, or that is no function: `id`, `name`, `input`, the `item` |
  * | `citation`             | a source of a piece of the text; `part` names the text                                  |
  * | `signature`            | what must be sent back with a piece of reasoning, or a call; `part` names it             |
+ * | `file`                 | an image or another medium of the answer, as the provider has it                       |
+ * | `content-filter`       | what the provider's filter says of prompt or answer                                   |
  * | `logprobs`             | as the provider has them                                                              |
  * | `incomplete-tool-call` | `id`, `name`, `argumentsText`; see `onIncompleteToolCall`                               |
  * | `truncated`            | see `onMissingFinish`                                                                 |

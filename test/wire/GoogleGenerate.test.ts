@@ -89,7 +89,7 @@ describe("what is neither text nor call", () => {
     ])
   })
 
-  it("grounding, citations and URL context are citations; ratings are safety; each when it says something new", () => {
+  it("grounding, citations and URL context are citations; ratings are of the content filter; each when it says something new", () => {
     const groundingMetadata = { groundingChunks: [{ web: { uri: "https://a" } }], groundingSupports: [] }
     const more = { ...groundingMetadata, webSearchQueries: ["q"] }
     const citationMetadata = { citationSources: [{ uri: "https://b" }] }
@@ -101,11 +101,11 @@ describe("what is neither text nor call", () => {
       candidate({ groundingMetadata: more, citationMetadata: null, safetyRatings })
     )
     assert.deepStrictEqual(seen, [
-      ["citation", { groundingMetadata }],
-      ["safety", { safetyRatings }],
-      ["citation", { citationMetadata }],
-      ["citation", { urlContextMetadata }],
-      ["citation", { groundingMetadata: more }]
+      ["citation", { citation: { groundingMetadata } }],
+      ["content-filter", { safetyRatings }],
+      ["citation", { citation: { citationMetadata } }],
+      ["citation", { citation: { urlContextMetadata } }],
+      ["citation", { citation: { groundingMetadata: more } }]
     ])
   })
 
@@ -253,7 +253,7 @@ describe("the end", () => {
       events.slice(1).map((event) => event._tag),
       ["Metadata", "Metadata", "End"]
     )
-    assert.deepInclude(events[1], { kind: "safety", metadata: { promptFeedback } })
+    assert.deepInclude(events[1], { kind: "content-filter", metadata: { promptFeedback } })
     assert.deepInclude(events[2], {
       kind: "finish",
       finishReason: "content-filter",
