@@ -17,6 +17,7 @@
  */
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Redacted from "effect/Redacted"
+import { inclusive } from "../internal/googleUsage.ts"
 import { JsonPathWriter } from "../internal/jsonPathWriter.ts"
 import { array, jsonText, nonEmpty, number, record, string, type UnknownRecord } from "../internal/untyped.ts"
 import type * as StreamResult from "../StreamResult.ts"
@@ -81,7 +82,7 @@ const protocol: Protocol.Protocol<State> = {
     // Early chunks may have a few of its fields only.
     if (record(usageMetadata) !== undefined) state.usage = { ...state.usage, ...record(usageMetadata) }
     if (error !== undefined && error !== null) return out.failure(chunk)
-    if (!fields.some((field) => field in chunk)) out.metadata("unknown", { chunk })
+    if (!chunkFields.some((field) => field in chunk)) out.metadata("unknown", { chunk })
     return undefined
   },
   onHalt(state, out) {
@@ -97,7 +98,7 @@ const protocol: Protocol.Protocol<State> = {
   }
 }
 
-const fields = ["candidates", "promptFeedback", "usageMetadata", "responseId", "modelVersion"]
+const chunkFields = ["candidates", "promptFeedback", "usageMetadata", "responseId", "modelVersion"]
 
 const identify = (state: State, chunk: UnknownRecord, out: Protocol.Output): void => {
   if (state.isIdentified) return
@@ -167,17 +168,17 @@ const say = (state: State, kind: string, field: string, metadata: UnknownRecord,
 }
 
 const stepPart = (state: State, part: UnknownRecord, out: Protocol.Output): void => {
-  const { functionCall, text, thought, thoughtSignature, ...data } = part
+  const { text, thought, thoughtSignature, ...data } = part
   if (thought === true) out.reasoning(string(text))
   else out.delta(string(text))
-  const call = record(functionCall)
-  let id = call && stepCall(state, call, out)
-  if (call !== undefined && id === undefined && Object.keys(call).length > 0) out.metadata("unknown", { chunk: part })
+  const call = record(data["functionCall"])
+  let id: string | undefined
   if ("inlineData" in data || "fileData" in data) {
     out.metadata("file", part)
   } else if (Object.keys(data).length > 0) {
-    id = stepHosted(state, part, out)
-    if (id === undefined) out.metadata("unknown", { chunk: part })
+    id = call === undefined ? stepHosted(state, part, out) : stepCall(state, call, out)
+    const isEmptyCall = call !== undefined && Object.keys(call).length === 0
+    if (id === undefined && !isEmptyCall) out.metadata("unknown", { chunk: part })
   }
   const signature = nonEmpty(thoughtSignature)
   if (signature !== undefined) out.metadata("signature", { id, thought: thought === true, signature })
@@ -281,25 +282,14 @@ const finishReasonOf = (word: string | undefined, hasCalls: boolean): StreamResu
   }
 }
 
-/** What tools that Google ran gave the model to read, and its thoughts, are counted beside prompt and answer. */
-const toUsage = (usage: UnknownRecord): StreamResult.Usage => {
-  const input = sum(number(usage["promptTokenCount"]), number(usage["toolUsePromptTokenCount"]))
-  const cacheRead = number(usage["cachedContentTokenCount"])
-  const text = number(usage["candidatesTokenCount"])
-  const reasoning = number(usage["thoughtsTokenCount"])
-  return {
-    inputTokens: {
-      total: input,
-      cacheRead,
-      uncached: input !== undefined && cacheRead !== undefined && cacheRead <= input ? input - cacheRead : undefined,
-      cacheWrite: undefined
-    },
-    outputTokens: { total: sum(text, reasoning), reasoning, text }
-  }
-}
-
-const sum = (a: number | undefined, b: number | undefined): number | undefined =>
-  a === undefined || b === undefined ? (a ?? b) : a + b
+const toUsage = (usage: UnknownRecord): StreamResult.Usage =>
+  inclusive({
+    prompt: number(usage["promptTokenCount"]),
+    toolUse: number(usage["toolUsePromptTokenCount"]),
+    cached: number(usage["cachedContentTokenCount"]),
+    answer: number(usage["candidatesTokenCount"]),
+    thoughts: number(usage["thoughtsTokenCount"])
+  })
 
 // -----------------------------------------------------------------------------
 // provider

@@ -12,6 +12,7 @@
  */
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Redacted from "effect/Redacted"
+import { inclusive } from "../internal/googleUsage.ts"
 import { sizeOf } from "../internal/sizeOf.ts"
 import { array, jsonText, nonEmpty, number, record, string, type UnknownRecord } from "../internal/untyped.ts"
 import type * as StreamResult from "../StreamResult.ts"
@@ -286,25 +287,14 @@ const finishReasonOf = (status: string | undefined, hasCalls: boolean): StreamRe
   }
 }
 
-/** What tools that Google ran gave the model to read, and its thoughts, are counted beside input and output. */
-const toUsage = (usage: UnknownRecord): StreamResult.Usage => {
-  const input = sum(number(usage["total_input_tokens"]), number(usage["total_tool_use_tokens"]))
-  const cacheRead = number(usage["total_cached_tokens"])
-  const text = number(usage["total_output_tokens"])
-  const reasoning = number(usage["total_thought_tokens"])
-  return {
-    inputTokens: {
-      total: input,
-      cacheRead,
-      uncached: input !== undefined && cacheRead !== undefined && cacheRead <= input ? input - cacheRead : undefined,
-      cacheWrite: undefined
-    },
-    outputTokens: { total: sum(text, reasoning), reasoning, text }
-  }
-}
-
-const sum = (a: number | undefined, b: number | undefined): number | undefined =>
-  a === undefined || b === undefined ? (a ?? b) : a + b
+const toUsage = (usage: UnknownRecord): StreamResult.Usage =>
+  inclusive({
+    prompt: number(usage["total_input_tokens"]),
+    toolUse: number(usage["total_tool_use_tokens"]),
+    cached: number(usage["total_cached_tokens"]),
+    answer: number(usage["total_output_tokens"]),
+    thoughts: number(usage["total_thought_tokens"])
+  })
 
 // -----------------------------------------------------------------------------
 // provider

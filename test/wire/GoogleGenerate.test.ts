@@ -158,15 +158,16 @@ describe("what is neither text nor call", () => {
   it("a chunk, a part or a field that nobody knows", () => {
     const part = { somethingNew: { a: 1 } }
     const orphan = { functionCall: { partialArgs: [{ jsonPath: "$.a", numberValue: 1 }] } }
+    const odd = { functionCall: "f" }
     const seen = metadataOf(
       { novel: 1 },
-      parts(part, orphan, { functionCall: {} }, {}, null),
+      parts(part, orphan, odd, { functionCall: {} }, {}, null),
       candidate({ tokenCount: 5, nothing: null }),
       candidate({ tokenCount: 5 })
     )
     assert.deepStrictEqual(
       seen,
-      [{ novel: 1 }, part, orphan, { tokenCount: 5 }].map((chunk) => ["unknown", { chunk }] as const)
+      [{ novel: 1 }, part, orphan, odd, { tokenCount: 5 }].map((chunk) => ["unknown", { chunk }] as const)
     )
   })
 
