@@ -33,6 +33,7 @@
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
@@ -175,9 +176,10 @@ export class Output {
 
   /** What a step returns for an error that the provider reports in the stream, under the status 200. */
   failure(error: unknown): StreamError.StreamErrorOf<"ProviderFailure"> {
-    const { code, isRetryable, message } = describeError(error)
+    const { code, isRetryable, message = "no message", retryAfterMillis } = describeError(error)
     const { provider } = this
-    return StreamError.make({ _tag: "ProviderFailure", provider, code, message: message ?? "no message", isRetryable })
+    const retryAfter = retryAfterMillis === undefined ? undefined : Duration.millis(retryAfterMillis)
+    return StreamError.make({ _tag: "ProviderFailure", provider, code, message, isRetryable, retryAfter })
   }
 }
 

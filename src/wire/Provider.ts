@@ -258,7 +258,7 @@ const statusFailure = (
     Effect.orElseSucceed(() => ""),
     Effect.flatMap((body) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        const { code, message } = describeError(jsonOrText(body))
+        const { code, message, retryAfterMillis } = describeError(jsonOrText(body))
         return StreamError.make({
           _tag: "ProviderFailure",
           provider,
@@ -266,7 +266,9 @@ const statusFailure = (
           code,
           message: message ?? `HTTP status ${status}`,
           isRetryable: isRetryableStatus(status),
-          retryAfter: retryAfter(headers["retry-after-ms"], headers["retry-after"], now)
+          retryAfter:
+            retryAfter(headers["retry-after-ms"], headers["retry-after"], now) ??
+            (retryAfterMillis === undefined ? undefined : Duration.millis(retryAfterMillis))
         })
       })
     )

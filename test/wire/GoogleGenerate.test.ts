@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted, Stream, Tracer } from "effect"
+import { Duration, Effect, Layer, Redacted, Stream, Tracer } from "effect"
 import { FetchHttpClient, HttpClient } from "effect/http"
 import * as StreamError from "../../src/StreamError.ts"
 import * as StreamEvent from "../../src/StreamEvent.ts"
@@ -673,6 +673,25 @@ describe("over HTTP", () => {
         const { failure } = yield* ask(server)
         assert.deepInclude(reasonOf(failure, "ProviderFailure"), { status: 400, code: "400", message: error.message })
         assert.notInclude(printed(failure!), secret)
+      }
+    })
+  )
+
+  it.live("says when to try again in its details, under 200 too; a header counts for more", () =>
+    Effect.gen(function* () {
+      const details = [{ "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay: "34.5s" }]
+      const error = { code: 429, message: "quota", status: "RESOURCE_EXHAUSTED", details }
+      for (const [status, headers, seconds] of [
+        [429, {}, 34.5],
+        [429, { "retry-after": "7" }, 7],
+        [200, {}, 34.5]
+      ] as const) {
+        const server = yield* Loopback.serve((response) => {
+          response.writeHead(status, headers)
+          response.end(JSON.stringify([{ error }]))
+        })
+        const { retryAfter } = reasonOf((yield* ask(server)).failure, "ProviderFailure")
+        assert.strictEqual(retryAfter && Duration.toSeconds(retryAfter), seconds)
       }
     })
   )
