@@ -123,10 +123,10 @@ export interface Halt {
 export class Output {
   readonly provider: string
   readonly tools = new ToolCallAssembler()
-  /** UTF-16 code units that the protocol itself holds; they count for `maxBufferSize`. */
-  held = 0
   events: Array<StreamEvent.StreamEvent> = []
   timestamp = 0
+  /** What the protocol itself holds back, in UTF-16 code units: it counts towards the limit, as tool calls do. */
+  held = 0
 
   constructor(provider: string) {
     this.provider = provider
@@ -199,8 +199,8 @@ export interface Options {
   /** UTF-16 code units that one frame may have. 10 Mi unless `StreamConfig` says otherwise. */
   readonly maxEventSize?: number | undefined
   /**
-   * UTF-16 code units of tool calls, and of what else is put together at once. What `StreamConfig` says for `maxBufferSize`, 16 Mi by
-   * default.
+   * UTF-16 code units of tool calls that are put together at once, and of whatever else is held back. What `StreamConfig`
+   * says for `maxBufferSize`, 16 Mi by default.
    */
   readonly maxBufferSize?: number | undefined
   /**
