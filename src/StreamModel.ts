@@ -17,14 +17,15 @@ import type * as StreamEvent from "./StreamEvent.ts"
 // -----------------------------------------------------------------------------
 
 /**
- * One message of a conversation, passed on to the provider as it is.
+ * One message of a conversation, passed on to the provider as it is: what fields it has is the provider's business.
+ * Google's have `parts` and no `content`, items of OpenAI's Responses may have no `role`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Message {
-  readonly role: string
-  readonly content: unknown
+  readonly role?: string | undefined
+  readonly content?: unknown
   readonly [field: string]: unknown
 }
 

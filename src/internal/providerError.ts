@@ -3,13 +3,15 @@
  *
  * @since 0.1.0
  */
-import { nonEmpty, record, string } from "./untyped.ts"
+import { array, nonEmpty, record, string } from "./untyped.ts"
 
 export interface ProviderError {
   readonly code?: string | undefined
   readonly message?: string | undefined
   /** Whether one of its words says that the same request may succeed later. */
   readonly isRetryable: boolean
+  /** When it may, where Google says so. */
+  readonly retryAfterMillis?: number | undefined
 }
 
 /** Of an error that is a text, which may be a page of HTML. */
@@ -29,8 +31,17 @@ export const describeError = (body: unknown): ProviderError => {
   return {
     code: words[0],
     message: nonEmpty(error?.["message"]) ?? string(outer?.["error"]) ?? nonEmpty(error?.["detail"]),
-    isRetryable: words.some(isRetryableWord)
+    isRetryable: words.some(isRetryableWord),
+    retryAfterMillis: array(error?.["details"])
+      ?.map(retryDelayOf)
+      .find((delay) => delay !== undefined)
   }
+}
+
+/** Of a `google.rpc.RetryInfo`, whose delay is text: `"34.07s"`. */
+const retryDelayOf = (detail: unknown): number | undefined => {
+  const match = /^(\d{1,12}(?:\.\d+)?)s$/.exec(string(record(detail)?.["retryDelay"]) ?? "")
+  return match === null ? undefined : Math.round(Number(match[1]) * 1000)
 }
 
 export const isRetryableStatus = (status: number): boolean =>

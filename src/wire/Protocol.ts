@@ -23,6 +23,8 @@
  * | `signature`            | what must be sent back with a piece of reasoning, or a call; `part` names it             |
  * | `block`                | a `block` of the answer, or what of it is shown nowhere else; `part` names it            |
  * | `tool-plan`            | a `delta` of what the model says about the calls that follow: neither answer nor thinking |
+ * | `file`                 | an image or another medium of the answer, as the provider has it                       |
+ * | `content-filter`       | what the provider's filter says of prompt or answer                                   |
  * | `logprobs`             | as the provider has them                                                              |
  * | `incomplete-tool-call` | `id`, `name`, `argumentsText`; see `onIncompleteToolCall`                               |
  * | `truncated`            | see `onMissingFinish`                                                                 |
@@ -33,10 +35,12 @@
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import { ChunkDecoder } from "../internal/chunkDecoder.ts"
+import { JsonValueReader } from "../internal/jsonValues.ts"
 import { type Line, LineReader } from "../internal/lines.ts"
 import { describeError } from "../internal/providerError.ts"
 import { type Fragment, type LastWord, ToolCallAssembler } from "../internal/toolCallAssembler.ts"
@@ -77,8 +81,11 @@ export type DecodeError = StreamError.StreamErrorOf<
 export interface Protocol<State> {
   /** The provider's name in errors, unless the options give another. */
   readonly provider: string
-  /** How the chunks are framed: as the data of server-sent events, or as lines of JSON. */
-  readonly framing: "sse" | "ndjson"
+  /**
+   * How the chunks are framed: as the data of server-sent events, as these or as JSON where an event could begin (Google's
+   * servers send one array when they are not asked for events, and an error as it is between events), or as lines of JSON.
+   */
+  readonly framing: "sse" | "sse-or-json" | "ndjson"
   /** What the terminal event is called, for `Truncated`. */
   readonly terminal: string
   /** Whether a chunk can only be one of this protocol. */
@@ -171,9 +178,10 @@ export class Output {
 
   /** What a step returns for an error that the provider reports in the stream, under the status 200. */
   failure(error: unknown): StreamError.StreamErrorOf<"ProviderFailure"> {
-    const { code, isRetryable, message } = describeError(error)
+    const { code, isRetryable, message = "no message", retryAfterMillis } = describeError(error)
     const { provider } = this
-    return StreamError.make({ _tag: "ProviderFailure", provider, code, message: message ?? "no message", isRetryable })
+    const retryAfter = retryAfterMillis === undefined ? undefined : Duration.millis(retryAfterMillis)
+    return StreamError.make({ _tag: "ProviderFailure", provider, code, message, isRetryable, retryAfter })
   }
 }
 
@@ -405,6 +413,75 @@ const sseFraming =
     }
   }
 
+/** Runs texts that are the JSON of a chunk each. */
+const takeTexts =
+  (options: Options | undefined) =>
+  (lines: ReadonlyArray<Line>, run: Run): Outcome => {
+    for (const { offset, text } of lines) {
+      let outcome: Outcome
+      try {
+        outcome = run.chunk(JSON.parse(text))
+      } catch (cause) {
+        outcome = malformed(options, offset, cause)
+      }
+      if (outcome !== undefined) return outcome
+    }
+    return undefined
+  }
+
+/** Where a line begins that is JSON, as no line of an event does. */
+const jsonLine = /(?<=[\r\n])[[{]/
+
+/** Server-sent events; from a line that is JSON on, JSON. */
+const sseOrJsonFraming =
+  (options: Options | undefined) =>
+  (config: StreamConfig.StreamConfig): Framing<Uint8Array | string> => {
+    const maxEventSize = options?.maxEventSize ?? config.maxEventSize
+    const decoder = new ChunkDecoder()
+    const sse = sseFraming(options)(config)
+    const take = takeTexts(options)
+    let json: JsonValueReader | undefined
+    let offset = 0
+    let isLineStart = true
+    const feedSse = (text: string, run: Run): Outcome => {
+      offset += text.length
+      isLineStart = /[\r\n]$/.test(text)
+      return sse.feed([text], run)
+    }
+    const feedJson = (reader: JsonValueReader, text: string, run: Run): Outcome => {
+      const values: Array<Line> = []
+      const fits = reader.feed(text, values)
+      return take(values, run) ?? (fits ? undefined : SseStream.tooLarge(maxEventSize))
+    }
+    const feedText = (text: string, run: Run): Outcome => {
+      if (json !== undefined) return feedJson(json, text, run)
+      if (text === "") return undefined
+      if (offset === 0 && text.startsWith(byteOrderMark)) {
+        feedSse(byteOrderMark, run)
+        isLineStart = true
+        return feedText(text.slice(1), run)
+      }
+      const start = isLineStart && /^[[{]/.test(text) ? 0 : text.search(jsonLine)
+      if (start === -1) return feedSse(text, run)
+      const outcome = feedSse(text.slice(0, start), run) ?? sse.end(run)
+      if (outcome !== undefined) return outcome
+      json = new JsonValueReader(maxEventSize, offset)
+      return feedJson(json, text.slice(start), run)
+    }
+    return {
+      feed(input, run) {
+        for (const chunk of input) {
+          const outcome = feedText(decoder.decode(chunk), run)
+          if (outcome !== undefined) return outcome
+        }
+        return undefined
+      },
+      end: (run) => feedText(decoder.end(), run) ?? (json === undefined ? sse.end(run) : undefined)
+    }
+  }
+
+const byteOrderMark = "\ufeff"
+
 /** Lines of JSON. */
 const ndjsonFraming =
   (options: Options | undefined) =>
@@ -412,18 +489,7 @@ const ndjsonFraming =
     const maxEventSize = options?.maxEventSize ?? config.maxEventSize
     const decoder = new ChunkDecoder()
     const reader = new LineReader(maxEventSize)
-    const take = (lines: ReadonlyArray<Line>, run: Run): Outcome => {
-      for (const { offset, text } of lines) {
-        let outcome: Outcome
-        try {
-          outcome = run.chunk(JSON.parse(text))
-        } catch (cause) {
-          outcome = malformed(options, offset, cause)
-        }
-        if (outcome !== undefined) return outcome
-      }
-      return undefined
-    }
+    const take = takeTexts(options)
     return {
       feed(input, run) {
         const lines: Array<Line> = []
@@ -441,6 +507,8 @@ const ndjsonFraming =
       }
     }
   }
+
+const framings = { sse: sseFraming, "sse-or-json": sseOrJsonFraming, ndjson: ndjsonFraming }
 
 const isJson = (text: string): boolean => {
   try {
@@ -488,7 +556,7 @@ const chunkFraming = (options: Options | undefined) => (): Framing<unknown> => {
  */
 export const decode = <State>(protocol: Protocol<State>, options?: Options) => {
   check(options)
-  const framing = protocol.framing === "sse" ? sseFraming(options) : ndjsonFraming(options)
+  const framing = framings[protocol.framing](options)
   return <E, R>(
     self: Stream.Stream<Uint8Array | string, E, R>
   ): Stream.Stream<StreamEvent.StreamEvent, E | DecodeError, R> => drive(self, protocol, options, framing)

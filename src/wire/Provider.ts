@@ -4,7 +4,7 @@
  * 1. A status outside 2xx becomes `ProviderFailure`, with the provider's code and message, `isRetryable` and `retryAfter`.
  * 2. `Start` comes when the headers of the response are there.
  * 3. Leaving the stream, or interrupting it, aborts the request.
- * 4. The API key is in no error and in no log line.
+ * 4. The API key is in no error, in no log line, and in no span.
  *
  * @since 0.1.0
  */
@@ -12,6 +12,7 @@ import type * as Config from "effect/Config"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
@@ -173,6 +174,15 @@ const toHttpRequest = (endpoint: Endpoint, request: StreamModel.StreamRequest, o
   return HttpClientRequest.bodyJson(authorized, { ...endpoint.body(request, model), ...request.options })
 }
 
+/** Effect hides `x-api-key` in spans, but neither Google's header nor Azure's. */
+const keyHeader = /(^|-)api-key$/
+
+const send = (client: HttpClient.HttpClient, request: Effect.Effect<HttpClientRequest.HttpClientRequest, unknown>) =>
+  Effect.updateService(Effect.flatMap(request, client.execute), Headers.CurrentRedactedNames, (names) => [
+    ...names,
+    keyHeader
+  ])
+
 /** Sends a request and decodes its response. Every failure says which stream it was. */
 const execute = <E extends StreamError.StreamError>(
   client: HttpClient.HttpClient,
@@ -188,7 +198,7 @@ const execute = <E extends StreamError.StreamError>(
       const sentAt = clock.monotonicTimeNanosUnsafe()
       let requestId: string | undefined
       const stream = Stream.unwrap(
-        Effect.map(Effect.mapError(Effect.flatMap(request, client.execute), sourceFailure), (response) => {
+        Effect.map(Effect.mapError(send(client, request), sourceFailure), (response) => {
           requestId = response.headers["x-request-id"] ?? response.headers["request-id"]
           return options.decode(response)
         })
@@ -248,7 +258,7 @@ const statusFailure = (
     Effect.orElseSucceed(() => ""),
     Effect.flatMap((body) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
-        const { code, message } = describeError(jsonOrText(body))
+        const { code, message, retryAfterMillis } = describeError(jsonOrText(body))
         return StreamError.make({
           _tag: "ProviderFailure",
           provider,
@@ -256,7 +266,9 @@ const statusFailure = (
           code,
           message: message ?? `HTTP status ${status}`,
           isRetryable: isRetryableStatus(status),
-          retryAfter: retryAfter(headers["retry-after-ms"], headers["retry-after"], now)
+          retryAfter:
+            retryAfter(headers["retry-after-ms"], headers["retry-after"], now) ??
+            (retryAfterMillis === undefined ? undefined : Duration.millis(retryAfterMillis))
         })
       })
     )

@@ -35,6 +35,18 @@ describe("describeError", () => {
     assert.deepStrictEqual(of({ message: "m" }), [undefined, "m", false])
   })
 
+  it("finds when to try again, in Google's details", () => {
+    const of = (...details: ReadonlyArray<unknown>) => describeError({ error: { code: 429, details } }).retryAfterMillis
+    const quota = { "@type": "type.googleapis.com/google.rpc.QuotaFailure", violations: [] }
+    const info = (retryDelay: unknown) => ({ "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay })
+    assert.strictEqual(of(quota, info("34.074824224s")), 34_075)
+    assert.strictEqual(of(info("0s")), 0)
+    for (const nonsense of ["", "s", "-1s", "1", 5, null, "1e3s", `${"9".repeat(400)}s`]) {
+      assert.isUndefined(of(null, quota, info(nonsense)))
+    }
+    assert.isUndefined(describeError({ error: { details: "34s" } }).retryAfterMillis)
+  })
+
   it("takes a text for the message, at most 1,000 code units of it", () => {
     assert.strictEqual(describeError("no").message, "no")
     assert.strictEqual(describeError("x".repeat(2_000)).message?.length, 1_000)

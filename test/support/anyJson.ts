@@ -70,14 +70,17 @@ export const anyJsonSuite = (suite: {
   readonly words: ReadonlyArray<string>
   /** Right streams, of chunks. */
   readonly streams: ReadonlyArray<ReadonlyArray<unknown>>
+  readonly framing?: "sse" | "ndjson" | undefined
 }): void => {
-  const { provider, streams } = suite
+  const { framing, provider, streams } = suite
   const words = [...suite.words, "__proto__", "toString", "constructor"]
   const encode = Schema.encodeSync(StreamEvent.StreamEvent)
   const reasons = ["Truncated", "ProviderFailure", "ToolCallIncomplete", "MalformedFrame", "ProtocolViolation"]
 
+  const frame = (json: string): string => (framing === "ndjson" ? `${json}\n` : `data: ${json}\n\n`)
+
   const check = (chunks: ReadonlyArray<unknown>): void => {
-    const text = chunks.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("")
+    const text = chunks.map((chunk) => frame(JSON.stringify(chunk))).join("")
     // A defect would be thrown here.
     const { events, failure } = Effect.runSync(collect(provider.decode()(Stream.make(text))))
     for (const event of events) encode(event)

@@ -1,7 +1,8 @@
 /** Running streams of events, and looking at what came. */
 import { assert } from "@effect/vitest"
-import { Effect, Stream } from "effect"
-import type * as StreamError from "../../src/StreamError.ts"
+import { Cause, Effect, Formatter, Schema, Stream } from "effect"
+import { inspect } from "node:util"
+import * as StreamError from "../../src/StreamError.ts"
 import * as StreamEvent from "../../src/StreamEvent.ts"
 
 export interface Run<A, E> {
@@ -66,6 +67,20 @@ export const reasonOf = <T extends StreamError.Reason["_tag"]>(
   assert.strictEqual(failure?.reason._tag, tag, failure?.message)
   return failure!.reason as Extract<StreamError.Reason, { readonly _tag: T }>
 }
+
+/** Every way in which an error may end up in a log. */
+export const printed = (error: StreamError.StreamError): string =>
+  [
+    String(error),
+    error.stack,
+    inspect(error, { depth: Infinity, showHidden: true }),
+    inspect(error.reason, { depth: Infinity, showHidden: true }),
+    Formatter.format(error),
+    JSON.stringify(error),
+    JSON.stringify(Schema.encodeSync(StreamError.StreamError)(error)),
+    Cause.pretty(Cause.fail(error)),
+    inspect(Cause.fail(error), { depth: Infinity })
+  ].join("\n")
 
 /** Numbers in [0, 1) that are the same in every run. */
 export const random = (seed: number) => (): number => {

@@ -38,7 +38,8 @@ export interface Expected {
   readonly reasoningParts: ReadonlyArray<string>
   readonly refusal: string | null
   readonly toolCalls: ReadonlyArray<{
-    readonly id: string
+    /** `null`: the provider gives none. */
+    readonly id: string | null
     readonly name: string
     /** `null`: the provider sends an object. */
     readonly argumentsText: string | null
@@ -65,7 +66,10 @@ export interface Expected {
     readonly cached: number | null
     readonly cacheWrite: number | null
   } | null
-  readonly usageRaw: { readonly prompt_tokens_details?: { readonly cache_write_tokens?: number } } | null
+  readonly usageRaw: {
+    readonly total_tokens?: number
+    readonly prompt_tokens_details?: { readonly cache_write_tokens?: number }
+  } | null
   readonly usageInclusive: { readonly input: number | null; readonly output: number | null } | null
   readonly errors: ReadonlyArray<{
     readonly message: string

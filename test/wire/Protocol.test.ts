@@ -10,7 +10,7 @@ import * as OpenAiChat from "../../src/wire/OpenAiChat.ts"
 import * as Protocol from "../../src/wire/Protocol.ts"
 import { collect } from "../support/run.ts"
 
-/** A protocol of `{"text"}`, `{"call"}`, `{"hold"}`, `{"fail"}`, `{"throw"}`, `{"end"}` and `{"last"}`. */
+/** A protocol of `{"text"}`, `{"call"}`, `{"fail"}`, `{"throw"}`, `{"hold"}`, `{"end"}` and `{"last"}`. */
 const toy: Protocol.Protocol<{ ended: boolean; halts: number }> = {
   provider: "toy",
   framing: "sse",
@@ -34,6 +34,8 @@ const toy: Protocol.Protocol<{ ended: boolean; halts: number }> = {
 }
 
 const toyLines: typeof toy = { ...toy, framing: "ndjson" }
+
+const toyEventsOrJson: typeof toy = { ...toy, framing: "sse-or-json" }
 
 const lines = (events: ReadonlyArray<StreamEvent.StreamEvent>): ReadonlyArray<string> =>
   events.map((event) =>
@@ -307,6 +309,80 @@ describe("lines of JSON", () => {
     const failure = StreamError.make({ _tag: "FrameTooLarge", limit: 13 }).message
     assert.deepStrictEqual(run([text], { maxEventSize: 13 }), ["Start", "a", "halt 1", failure])
     assert.deepStrictEqual(run(Array.from(text), { maxEventSize: 13 }), ["Start", "a", "halt 1", failure])
+  })
+})
+
+describe("events, or JSON where there should be one", () => {
+  const run = (chunks: ReadonlyArray<string | Uint8Array>, options?: Protocol.Options): ReadonlyArray<string> => {
+    const source = Stream.fromIterable(chunks)
+    const { events, failure } = Effect.runSync(collect(Protocol.decode(toyEventsOrJson, options)(source)))
+    return [...lines(events), ...(failure === undefined ? [] : [nameOf(failure)])]
+  }
+
+  /** The same however the bytes are cut. */
+  const cuts = (text: string, options?: Protocol.Options): ReadonlyArray<string> => {
+    const seen = run([text], options)
+    const bytes = new TextEncoder().encode(text)
+    assert.deepStrictEqual(
+      run(
+        Array.from(bytes, (byte) => new Uint8Array([byte])),
+        options
+      ),
+      seen
+    )
+    assert.deepStrictEqual(run(Array.from(text), options), seen)
+    for (let at = 0; at <= bytes.length; at++) {
+      assert.deepStrictEqual(run([bytes.subarray(0, at), bytes.subarray(at)], options), seen)
+    }
+    return seen
+  }
+
+  const whole = ["Start", "é😀", "b", "halt 1", "End stop"]
+
+  it("events as ever", () => {
+    for (const eol of ["\n", "\r\n", "\r"]) {
+      const text = 'data: {"text":"é😀"}\n\ndata: {"text":\ndata: "b"}\n\ndata: {"end":1}'.replaceAll("\n", eol)
+      assert.deepStrictEqual(cuts(text), whole)
+      assert.deepStrictEqual(cuts(`\ufeff${text}`), whole)
+      assert.deepStrictEqual(cuts(`${text}${eol}${eol}data: [DONE]${eol}`), whole)
+    }
+    assert.deepStrictEqual(cuts(`: x\n\n${a}`).slice(0, 3), ["Start", "Progress", "a"])
+  })
+
+  it("one array, pretty or not", () => {
+    const items = [{ text: "é😀" }, { text: "b" }, { end: 1 }]
+    for (const text of [JSON.stringify(items), JSON.stringify(items, undefined, 2).replaceAll("\n", "\r\n")]) {
+      for (const before of ["", "\ufeff", "\n", "\r\n"]) assert.deepStrictEqual(cuts(before + text), whole)
+      assert.deepStrictEqual(cuts(text.slice(0, -1)), whole)
+      assert.deepStrictEqual(cuts(text.replace(/"end[^]*/, "")), [...whole.slice(0, -1), truncated])
+    }
+    assert.deepStrictEqual(run(["[]"]), ["Start", "halt 1", truncated])
+  })
+
+  it("one object, at the start or behind events, whether the last of them has its blank line or not", () => {
+    const object = JSON.stringify({ fail: { message: "no" } }, undefined, 2)
+    const failure = "toy reported: no"
+    assert.deepStrictEqual(cuts(object), ["Start", "halt 1", failure])
+    for (const events of [a, a.slice(0, -1), `${a}\n`, a.replaceAll("\n", "\r\n"), `${a}event: x\n`]) {
+      assert.deepStrictEqual(cuts(events + object), ["Start", "a", "halt 1", failure])
+    }
+    assert.deepStrictEqual(cuts(`data: {"te\n${object}`), ["Start", "halt 1", failure])
+  })
+
+  it("that is malformed fails with its offset, or is skipped", () => {
+    const text = `${a}[{"text":"b"},{"text" 5},{"end":1}]`
+    assert.deepStrictEqual(cuts(text), ["Start", "a", "b", "halt 1", "Malformed frame at offset 34"])
+    assert.deepStrictEqual(cuts(text, { onMalformed: "skip" }), ["Start", "a", "b", "halt 1", "End stop"])
+  })
+
+  it("has a limit, behind what came before", () => {
+    const failure = StreamError.make({ _tag: "FrameTooLarge", limit: 20 }).message
+    assert.deepStrictEqual(cuts(`[{"text":"a"},{"text":"${"b".repeat(10)}"}]`, { maxEventSize: 20 }), [
+      "Start",
+      "a",
+      "halt 1",
+      failure
+    ])
   })
 })
 

@@ -1,21 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import {
-  Cause,
-  Config,
-  ConfigProvider,
-  Deferred,
-  Duration,
-  Effect,
-  Fiber,
-  Formatter,
-  Layer,
-  Redacted,
-  Schema,
-  Stream
-} from "effect"
+import { Config, ConfigProvider, Deferred, Duration, Effect, Fiber, Layer, Redacted, Stream } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import type { ServerResponse } from "node:http"
-import { inspect } from "node:util"
 import * as StreamError from "../../src/StreamError.ts"
 import * as StreamHandler from "../../src/StreamHandler.ts"
 import * as StreamModel from "../../src/StreamModel.ts"
@@ -23,7 +9,7 @@ import * as OpenAiChat from "../../src/wire/OpenAiChat.ts"
 import type * as Provider from "../../src/wire/Provider.ts"
 import { heapUsed } from "../support/heap.ts"
 import * as Loopback from "../support/loopback.ts"
-import { collect, pulls, reasonOf, show, textOf } from "../support/run.ts"
+import { collect, printed, pulls, reasonOf, show, textOf } from "../support/run.ts"
 
 const hello = 'data: {"choices":[{"delta":{"content":"Hello"}}]}\n\n'
 const stop = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -40,20 +26,6 @@ const ask = (
   request: StreamModel.StreamRequest = { prompt: "hi" },
   options?: Provider.LayerOptions
 ) => Effect.provide(collect(StreamModel.stream(request)), model(server, options))
-
-/** Every way in which an error may end up in a log. */
-const printed = (error: StreamError.StreamError): string =>
-  [
-    String(error),
-    error.stack,
-    inspect(error, { depth: Infinity, showHidden: true }),
-    inspect(error.reason, { depth: Infinity, showHidden: true }),
-    Formatter.format(error),
-    JSON.stringify(error),
-    JSON.stringify(Schema.encodeSync(StreamError.StreamError)(error)),
-    Cause.pretty(Cause.fail(error)),
-    inspect(Cause.fail(error), { depth: Infinity })
-  ].join("\n")
 
 describe("a request", () => {
   it.live("is a POST with the key, the model, the messages, and a wish for usage", () =>
