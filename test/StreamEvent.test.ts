@@ -392,10 +392,7 @@ describe("validate", () => {
     for (const events of [[], [start, a], [start, end]]) {
       const broken = StreamEvent.validate(StreamTest.script([...events, StreamTest.fail("reset" as const)]))
       expectTypeOf(broken).toEqualTypeOf<
-        Stream.Stream<
-          StreamEvent.StreamEvent,
-          "reset" | StreamError.StreamErrorOf<"ProtocolViolation" | "Truncated">
-        >
+        Stream.Stream<StreamEvent.StreamEvent, "reset" | StreamError.StreamErrorOf<"ProtocolViolation" | "Truncated">>
       >()
       assert.deepStrictEqual(Effect.runSync(collect(broken)), { events, failure: "reset" })
     }

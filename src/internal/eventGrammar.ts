@@ -23,31 +23,34 @@ export interface Violation {
 }
 
 export class EventGrammar {
-  private hasBegun = false
+  /** Whether Start has come, and no terminal. */
+  isOpen = false
   private terminal: string | undefined
   private called: Set<string> | undefined
 
   /** What is wrong with an event in its place; nothing is to be asked after that. */
   check(event: Event): Violation | undefined {
     const tag = event._tag
-    if (this.terminal !== undefined) return { expected: `nothing behind ${this.terminal}`, actual: tag }
-    if (!this.hasBegun) {
-      this.hasBegun = true
-      return tag === "Start" ? undefined : { expected: "Start first", actual: tag }
+    if (!this.isOpen) {
+      if (this.terminal !== undefined) return { expected: `nothing behind ${this.terminal}`, actual: tag }
+      this.isOpen = tag === "Start"
+      return this.isOpen ? undefined : { expected: "Start first", actual: tag }
     }
     switch (tag) {
-      case "Delta":
-        return undefined
       case "Start":
         return { expected: "one Start only", actual: "another" }
       case "ToolCallDelta":
-        return this.isCalled(event.id) ? { expected: noMoreOf(event.id), actual: tag } : undefined
-      case "ToolCall":
-        if (this.isCalled(event.id)) return { expected: noMoreOf(event.id), actual: tag }
-        ;(this.called ??= new Set()).add(event.id ?? "")
+      case "ToolCall": {
+        const id = event.id ?? ""
+        if (this.called?.has(id) === true) {
+          return { expected: `no more of tool call ${id} behind its ToolCall`, actual: tag }
+        }
+        if (tag === "ToolCall") (this.called ??= new Set()).add(id)
         return undefined
+      }
       case "End":
       case "Error":
+        this.isOpen = false
         this.terminal = tag
     }
     return undefined
@@ -55,13 +58,7 @@ export class EventGrammar {
 
   /** What is missing if the stream stops here. */
   get missing(): string | undefined {
-    if (!this.hasBegun) return "its Start event"
-    return this.terminal === undefined ? "its End event" : undefined
-  }
-
-  private isCalled(id: string | undefined): boolean {
-    return this.called?.has(id ?? "") === true
+    if (this.isOpen) return "its End event"
+    return this.terminal === undefined ? "its Start event" : undefined
   }
 }
-
-const noMoreOf = (id: string | undefined): string => `no more of tool call ${id} behind its ToolCall`

@@ -4,7 +4,8 @@
  * A fragment belongs to the call with its index; with a new identifier at an index in use, it begins another call; without
  * an index, it belongs to the call with its identifier, and without either to the last one, unless that is whole and the
  * fragment brings a name and arguments of its own. What is empty never overwrites what is known. A call becomes visible
- * once its name is known: fragments that came before are joined to the first one that is shown.
+ * once its name is known: fragments that came before are joined to the first one that is shown. No two calls have one
+ * identifier then, whatever the provider gave.
  *
  * @since 0.1.0
  */
@@ -52,6 +53,8 @@ export class ToolCallAssembler {
   private readonly calls: Array<Call> = []
   private readonly byIndex = new Map<number, Call>()
   private readonly byId = new Map<string, Call>()
+  /** The identifiers of the visible calls. */
+  private readonly ids = new Set<string>()
   private last: Call | undefined
   /** What is held for all calls: UTF-16 code units, and 64 for each call. */
   size = 0
@@ -80,7 +83,7 @@ export class ToolCallAssembler {
       this.size += text.length
     }
     if (call.name === "") return undefined
-    if (call.id === "") call.id = idOf(call)
+    if (call.id === "") call.id = this.uniqueId(call)
     // A slice of the text so far would flatten it with each fragment, and keep each of the copies.
     const delta = wasShown ? text : call.argumentsText
     return delta === "" ? undefined : { call, delta }
@@ -113,6 +116,13 @@ export class ToolCallAssembler {
     if (index !== undefined) this.byIndex.set(index, call)
     this.size += callSize
     return call
+  }
+
+  private uniqueId(call: Call): string {
+    let id = idOf(call)
+    while (this.ids.has(id)) id += `_${call.position}`
+    this.ids.add(id)
+    return id
   }
 
   /** The argument text so far of the call at an index; `""` where there is none. */

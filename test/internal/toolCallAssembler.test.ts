@@ -60,6 +60,27 @@ describe("which call a fragment belongs to", () => {
     ])
   })
 
+  it("an identifier that two calls have, made up ones too, is kept by the first", () => {
+    const { incomplete, shown, whole } = assemble([
+      { index: 0, id: "a", name: "f", argumentsText: "[" },
+      { index: 1, id: "a", name: "f", argumentsText: "[" },
+      { index: 2, id: "call_3", name: "g", argumentsText: "{}" },
+      { index: 3, name: "g", argumentsText: "{" },
+      { index: 0, argumentsText: "0]" },
+      { index: 1, argumentsText: "1]" }
+    ])
+    assert.deepStrictEqual(shown, ["a f [", "a_1 f [", "call_3 g {}", "call_3_3 g {", "a f 0]", "a_1 f 1]"])
+    assert.deepStrictEqual(
+      whole.map(([id, , text]) => [id, text]),
+      [
+        ["a", "[0]"],
+        ["a_1", "[1]"],
+        ["call_3", "{}"]
+      ]
+    )
+    assert.deepStrictEqual(incomplete, [["call_3_3", "g", "{"]])
+  })
+
   it("without index and identifier, to the last call", () => {
     const { whole } = assemble([
       { id: "a", name: "f", argumentsText: "[" },

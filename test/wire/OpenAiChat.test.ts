@@ -749,6 +749,8 @@ describe("any JSON", () => {
     // A defect would be thrown here.
     const { events, failure } = decode(Stream.make(text))
     for (const event of events) encode(event)
+    const grammar = Effect.runSync(collect(StreamEvent.validate(Stream.fromIterable(events)))).failure
+    assert.notStrictEqual(grammar?.reason._tag, "ProtocolViolation", grammar?.message)
     const ends = events.filter(StreamEvent.isTerminal).length
     assert.strictEqual(ends + (failure === undefined ? 0 : 1), 1, text)
     if (failure !== undefined) {
