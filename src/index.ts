@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 export * as ContentFilter from "./processors/ContentFilter.ts"
+export * as EffectAi from "./wire/EffectAi.ts"
 export * as OpenAiChat from "./wire/OpenAiChat.ts"
 export * as SseStream from "./wire/SseStream.ts"
 export * as StreamBuffer from "./StreamBuffer.ts"
