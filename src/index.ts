@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as Cassette from "./wire/Cassette.ts"
 export * as ContentFilter from "./processors/ContentFilter.ts"
 export * as EffectAi from "./wire/EffectAi.ts"
 export * as OpenAiChat from "./wire/OpenAiChat.ts"
