@@ -24,7 +24,8 @@ interface State {
   usage: UnknownRecord | undefined
 }
 
-const protocol: Protocol.Protocol<State> = {
+/** @internal */
+export const protocol: Protocol.Protocol<State> = {
   provider: "openai",
   framing: "sse",
   terminal: "a finish reason",
