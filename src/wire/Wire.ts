@@ -71,24 +71,22 @@ const maxChunks = 16
 class Probe {
   /** Signs of life so far. */
   keepAlives = 0
-  private readonly provider: string
+  private readonly options: Protocol.Options | undefined
   private readonly maxSize: number
   private readonly decoder = new ChunkDecoder()
   private readonly sse: Sse.SseParser
-  private readonly json: JsonValueReader
-  /** Whether the text begins as JSON does; not known before there is any. */
-  private isJson: boolean | undefined
+  /** Where the text begins as JSON does. */
+  private json: JsonValueReader | undefined
   /** The beginning of text that is no JSON, to see what it is. */
   private start = ""
   private size = 0
   private chunks = 0
   private seen: string | undefined
 
-  constructor(provider: string, maxSize: number) {
-    this.provider = provider
+  constructor(options: Protocol.Options | undefined, maxSize: number) {
+    this.options = options
     this.maxSize = maxSize
     this.sse = Sse.make({ maxEventSize: maxSize })
-    this.json = new JsonValueReader(maxSize, 0)
   }
 
   feed(chunks: ReadonlyArray<Uint8Array | string>): Finding | undefined {
@@ -104,37 +102,43 @@ class Probe {
     const finding = this.read(this.decoder.end())
     if (finding !== undefined) return finding
     // An event without its blank line counts when its JSON is whole.
-    const last = this.sse.end()?.data
-    const isWhole = last !== undefined && (last.trim() === "[DONE]" || parse(last) !== undefined)
-    return (isWhole ? this.take(last) : undefined) ?? failed(this.verdict())
+    const last = this.sse.end()
+    const found = last === undefined ? undefined : this.take(last.data, last.offset)
+    return found === undefined || isMalformed(found) ? failed(this.verdict()) : found
   }
 
   private read(text: string): Finding | undefined {
+    let piece = text
+    if (this.json === undefined && this.start === "") {
+      // Neither white space nor a byte order mark says anything.
+      const rest = text.trimStart()
+      if (/^[[{]/.test(rest)) {
+        this.json = new JsonValueReader(this.maxSize, this.size + text.length - rest.length)
+        piece = rest
+      }
+    }
     this.size += text.length
-    // Neither white space nor a byte order mark says anything.
-    const read = this.isJson === undefined ? text.trimStart() : text
-    if (read === "") return undefined
-    this.isJson ??= read.startsWith("{") || read.startsWith("[")
     return (
-      (this.isJson ? this.readJson(read) : this.readSse(read)) ??
+      (this.json === undefined ? this.readSse(piece) : this.readJson(this.json, piece)) ??
       (this.size > 2 * this.maxSize ? failed(SseStream.tooLarge(this.maxSize)) : undefined)
     )
   }
 
-  private readJson(text: string): Finding | undefined {
+  private readJson(reader: JsonValueReader, text: string): Finding | undefined {
     const values: Array<Line> = []
-    const fits = this.json.feed(text, values)
+    const fits = reader.feed(text, values)
     return (
-      first(values, (value) => this.take(value.text)) ?? (fits ? undefined : failed(SseStream.tooLarge(this.maxSize)))
+      first(values, ({ offset, text }) => this.take(text, offset)) ??
+      (fits ? undefined : failed(SseStream.tooLarge(this.maxSize)))
     )
   }
 
   private readSse(text: string): Finding | undefined {
-    if (this.start.length < longestName) this.start = (this.start + text).slice(0, longestName)
+    if (this.start.length < longestName) this.start = (this.start + text).trimStart().slice(0, longestName)
     const events: Array<SseStream.SseEvent> = []
     const fits = this.sse.feed(text, events)
     const finding = first(events, (event) => {
-      if (!SseStream.isComment(event) && event.data.trim() !== "") return this.take(event.data)
+      if (!SseStream.isComment(event) && event.data.trim() !== "") return this.take(event.data, event.offset)
       this.keepAlives++
       return undefined
     })
@@ -142,19 +146,22 @@ class Probe {
   }
 
   /** Looks at the text of a chunk. */
-  private take(text: string): Finding | undefined {
+  private take(text: string, offset: number): Finding | undefined {
     if (text.trim() === "[DONE]") return failed(this.verdict())
-    const chunk = parse(text)
-    if (chunk === undefined) {
-      this.seen ??= "text that is no JSON object"
-      return undefined
+    let json: unknown
+    try {
+      json = JSON.parse(text)
+    } catch (cause) {
+      // As every decoder does.
+      if (this.options?.onMalformed === "skip") return undefined
+      return failed(StreamError.make({ _tag: "MalformedFrame", offset, cause }))
     }
-    const found = candidates.find(
-      (candidate) => candidate.framing !== (this.isJson ? "sse" : "ndjson") && candidate.recognizes(chunk)
-    )
+    const chunk = record(json) ?? {}
+    const otherFraming = this.json === undefined ? "ndjson" : "sse"
+    const found = candidates.find(({ framing, recognizes }) => framing !== otherFraming && recognizes(chunk))
     if (found !== undefined) return { _tag: "Candidate", candidate: found }
-    if (isError(chunk)) return failed(new Protocol.Output(this.provider).failure(chunk))
-    this.seen ??= `a JSON object with ${fieldsOf(chunk)}`
+    if (isError(chunk)) return failed(new Protocol.Output(providerOf(this.options)).failure(chunk))
+    this.seen ??= `JSON with ${fieldsOf(chunk)}`
     return ++this.chunks === maxChunks ? failed(this.verdict()) : undefined
   }
 
@@ -167,7 +174,7 @@ class Probe {
 
   /** Whether the text is nothing, or begins as a stream does, cut short or not. */
   private isEventStream(): boolean {
-    if (this.isJson === true || this.start === "") return true
+    if (this.json !== undefined || this.start === "") return true
     return fieldNames.some((name) => this.start.startsWith(name) || name.startsWith(this.start))
   }
 }
@@ -185,13 +192,10 @@ const first = <A>(values: ReadonlyArray<A>, f: (value: A) => Finding | undefined
   return undefined
 }
 
-const parse = (text: string): UnknownRecord | undefined => {
-  try {
-    return record(JSON.parse(text))
-  } catch {
-    return undefined
-  }
-}
+const isMalformed = (finding: Finding): boolean =>
+  finding._tag === "Failure" && finding.failure.reason._tag === "MalformedFrame"
+
+const providerOf = (options: Protocol.Options | undefined): string => options?.provider ?? "unknown"
 
 /** An error in the place of an answer, in the ways in which providers send one. */
 const isError = (chunk: UnknownRecord): boolean =>
@@ -251,7 +255,7 @@ export const detect = (options?: Protocol.Options) => {
         type Out = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent.StreamEvent>, E | Protocol.DecodeError>
         const clock = fiber.getRef(Clock.Clock)
         const maxEventSize = options?.maxEventSize ?? fiber.getRef(StreamConfig.StreamConfig).maxEventSize
-        const probe = new Probe(options?.provider ?? "unknown", maxEventSize)
+        const probe = new Probe(options, maxEventSize)
         const held: Array<Uint8Array | string> = []
         let shown = 0
 
@@ -315,4 +319,4 @@ export const fromResponse = (
   response: HttpClientResponse.HttpClientResponse,
   options?: Protocol.Options
 ): Stream.Stream<StreamEvent.StreamEvent, Provider.ResponseError> =>
-  Provider.decodeResponse(response, options?.provider ?? "unknown", detect(options))
+  Provider.decodeResponse(response, providerOf(options), detect(options))

@@ -145,21 +145,26 @@ describe("what is not recognized", () => {
       ["<html>secret</html>", page],
       ["secret", page],
       ["upstream connect error", page],
-      ['data: {"a":"secret"}\n\n', 'a JSON object with the fields "a"'],
-      ['data: {"a":"secret"}\n\ndata: [DONE]\n\n', 'a JSON object with the fields "a"'],
-      ['data: {"a":"secret"}', 'a JSON object with the fields "a"'],
-      [
-        '{"a":"secret","b":{},"c":1,"d":1,"e":1,"f":1}\n',
-        'a JSON object with the fields "a", "b", "c", "d", "e" and others'
-      ],
-      [`{"${"x".repeat(100)}":1}`, `a JSON object with the fields "${"x".repeat(20)}"`],
-      ["{}\n{}\n", "a JSON object with no fields"],
-      ["data: secret\n\n", "text that is no JSON object"],
-      ["data: 5\n\ndata: [1]\n\n", "text that is no JSON object"]
+      ['data: {"a":"secret"}\n\n', 'JSON with the fields "a"'],
+      ['data: {"a":"secret"}\n\ndata: [DONE]\n\n', 'JSON with the fields "a"'],
+      ['data: {"a":"secret"}', 'JSON with the fields "a"'],
+      ['{"a":"secret","b":{},"c":1,"d":1,"e":1,"f":1}\n', 'JSON with the fields "a", "b", "c", "d", "e" and others'],
+      [`{"${"x".repeat(100)}":1}`, `JSON with the fields "${"x".repeat(20)}"`],
+      ["{}\n{}\n", "JSON with no fields"],
+      ["data: 5\n\ndata: [1]\n\n", "JSON with no fields"]
     ]
     for (const [text, actual] of cases) {
       assert.strictEqual(lines(text), violation(actual))
     }
+  })
+
+  it("what is no JSON is malformed, as for every decoder, unless it is to be skipped", () => {
+    assert.strictEqual(lines(": c\n\ndata: secret\n\n"), "Start: Malformed frame at offset 5")
+    assert.strictEqual(lines("\ufeff\n\ndata: secret\n\n"), "Start: Malformed frame at offset 3")
+    assert.strictEqual(lines("{secret}\n"), "Start: Malformed frame at offset 0")
+    assert.strictEqual(lines("\ufeff\n {secret}\n"), "Start: Malformed frame at offset 3")
+    const skipped = detect(Stream.make(`data: secret\n\n${hello}${stop}`), { onMalformed: "skip" })
+    assert.strictEqual(skipped.events.at(-1)?._tag, "End")
   })
 
   it("is not read for long", () => {
@@ -205,13 +210,13 @@ describe("what is not recognized", () => {
 
   it("an error in place of an answer is a ProviderFailure, whoever sent it", () => {
     const errors: ReadonlyArray<readonly [body: string, code: string | undefined]> = [
-      ['{"error":{"message":"no","type":"server_error","code":null}}', "server_error"],
-      ['{"error":{"message":"no","code":429}}', "429"],
-      ['{"error":"no"}', undefined],
-      ['{"type":"error","error":{"type":"overloaded_error","message":"no"}}', "overloaded_error"],
-      ['{"type":"error","code":"x","message":"no"}', "x"],
-      ['{"object":"error","message":"no","code":"x"}', "x"],
-      ['{"error":{"code":503,"message":"no","status":"UNAVAILABLE"}}', "503"]
+      ['{"error":{"message":"not now","type":"server_error","code":null}}', "server_error"],
+      ['{"error":{"message":"not now","code":429}}', "429"],
+      ['{"error":"not now"}', undefined],
+      ['{"type":"error","error":{"type":"overloaded_error","message":"not now"}}', "overloaded_error"],
+      ['{"type":"error","code":"x","message":"not now"}', "x"],
+      ['{"object":"error","message":"not now","code":"x"}', "x"],
+      ['{"error":{"code":503,"message":"not now","status":"UNAVAILABLE"}}', "503"]
     ]
     for (const [body, code] of errors) {
       const pretty = JSON.stringify(JSON.parse(body), null, 2)
@@ -222,11 +227,15 @@ describe("what is not recognized", () => {
             events.map(({ _tag }) => _tag),
             ["Start"]
           )
-          assert.deepInclude(reasonOf(failure, "ProviderFailure"), { provider: "unknown", code, message: "no" }, text)
+          assert.deepInclude(
+            reasonOf(failure, "ProviderFailure"),
+            { provider: "unknown", code, message: "not now" },
+            text
+          )
         }
       }
     }
-    const { failure } = detect(Stream.make('data: {"error":{"message":"no"}}\n\n'), { provider: "acme" })
+    const { failure } = detect(Stream.make('data: {"error":{"message":"not now"}}\n\n'), { provider: "acme" })
     assert.strictEqual(reasonOf(failure, "ProviderFailure").provider, "acme")
   })
 
