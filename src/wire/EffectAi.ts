@@ -5,7 +5,7 @@
  *    Metadata with the part's type as its kind; what a part has beyond its event is Metadata of the kind `part` before it.
  * 2. `fromStreamParts(toStreamParts(events))` is `events`, but for their times, and: blocks of text and calls gain Metadata
  *    for their borders; Start's `id` and `model` come as Metadata `response`; usage without a finish reason is in the
- *    Metadata `finish`; an Error event is the failure that it shows. What is no part of its own travels in the metadata of
+ *    Metadata `finish`; a file has the shape of `effect/ai`; an Error event is the failure that it shows. What is no part of its own travels in the metadata of
  *    one, under `effect-llm-streaming`.
  * 3. Parts that stop before their finish part are `Truncated`. An error part is a failure, and what follows is not read.
  * 4. A `ToolCall` is a tool-call part, never put together of fragments. A call that the provider runs is Metadata

@@ -13,6 +13,7 @@ import * as StreamError from "../StreamError.ts"
 import * as StreamEvent from "../StreamEvent.ts"
 import type * as StreamResult from "../StreamResult.ts"
 import { fromAiError, namespace } from "./EffectAiError.ts"
+import { fileOf } from "./EffectAiPrompt.ts"
 import * as Protocol from "./Protocol.ts"
 
 // -----------------------------------------------------------------------------
@@ -345,7 +346,6 @@ const carriedTypes: ReadonlySet<string> = new Set([
   "tool-params-end",
   "tool-call",
   "tool-approval-request",
-  "file",
   "source",
   "error"
 ])
@@ -507,6 +507,12 @@ class Writer {
             omit(metadata, "id", "model", "timestamp", "providerMetadata")
           )
         })
+      case "file": {
+        const file = fileOf(metadata)
+        if (file === undefined) return false
+        this.parts.push(Response.makePart("file", { ...file, metadata: joinMetadata(metadata["providerMetadata"]) }))
+        return true
+      }
       case "hosted-tool-call":
         return this.hostedToolCall(metadata)
       case "tool-result":

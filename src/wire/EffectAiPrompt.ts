@@ -9,7 +9,7 @@ import * as Response from "effect/ai/Response"
 import * as Tool from "effect/ai/Tool"
 import * as Base64 from "effect/encoding/Base64"
 import * as Result from "effect/Result"
-import { jsonText, record, type UnknownRecord } from "../internal/untyped.ts"
+import { array, jsonText, record, string, type UnknownRecord } from "../internal/untyped.ts"
 import type * as StreamModel from "../StreamModel.ts"
 import type * as StreamResult from "../StreamResult.ts"
 import { namespace } from "./EffectAiError.ts"
@@ -28,9 +28,10 @@ import { namespace } from "./EffectAiError.ts"
  * stream, and what `toolResults` gives for the calls that you ran yourself. Calls that the provider ran stand with their
  * results in the assistant's message.
  *
- * Reasoning has its signature where the stream had one: what the part of `effect/ai` had in its metadata, or, of this
- * library's own decoders, the Metadata `signature` under `effect-llm-streaming`. Several blocks of reasoning are one text
- * in a result, which no signature fits, so it then has none.
+ * Reasoning is there with what must be sent back with it: the metadata that its part of `effect/ai` had, or what this
+ * library's decoders have in Metadata `signature`, which is under `effect-llm-streaming` and, of Anthropic and OpenAI, where
+ * their providers of `effect/ai` look for it. Where a signature does not say which of several blocks it is for, there is
+ * none. A call has the signatures that name it.
  *
  * A refusal is text, as the provider said it. A result with nothing in it is an empty prompt.
  *
@@ -78,22 +79,25 @@ export const toPrompt = (
     const { isError, output } = toolResult
     const outcome = { result: output, encodedResult: output, isFailure: isError, preliminary: false }
     parts.push(
-      Response.makePart("tool-call", { id, name, params, providerExecuted }),
+      Response.makePart("tool-call", {
+        id,
+        name,
+        params,
+        providerExecuted,
+        metadata: callMetadata(id, result.metadata)
+      }),
       Response.makePart("tool-result", { id, name, providerExecuted, ...outcome })
     )
   }
-  if (result.reasoning !== "") {
-    const metadata = signatureOf(result.metadata)
-    parts.push(Response.makePart("reasoning", { text: result.reasoning, metadata }))
-  }
+  parts.push(...reasoningParts(result))
   for (const text of [result.text, result.refusal]) {
     if (text !== "") parts.push(Response.makePart("text", { text }))
   }
   for (const { kind, metadata } of result.metadata) {
-    const { data, id, input, mediaType, name } = metadata
-    if (kind === "file" && typeof data === "string" && typeof mediaType === "string") {
-      const bytes = Result.getOrUndefined(Base64.decode(data))
-      if (bytes !== undefined) parts.push(Response.makePart("file", { data: bytes, mediaType }))
+    const { id, input, name } = metadata
+    const file = kind === "file" ? fileOf(metadata) : undefined
+    if (file !== undefined) {
+      parts.push(Response.makePart("file", file))
     } else if (kind === "hosted-tool-call" && typeof id === "string" && typeof name === "string") {
       answered({ id, name }, input, true)
     }
@@ -102,9 +106,51 @@ export const toPrompt = (
   return Prompt.fromResponseParts(parts)
 }
 
-/** What proves the reasoning, where it is one block. */
-const signatureOf = (entries: ReadonlyArray<StreamResult.MetadataEntry>): Response.ProviderMetadata => {
-  const signatures = entries.filter(({ kind }) => kind === "signature")
+/** Blocks as the provider wants them back, and what it did not come to sign; else one block. */
+const reasoningParts = ({ metadata, reasoning }: StreamResult.StreamResult): ReadonlyArray<Response.ReasoningPart> => {
+  const signed = metadata.flatMap((entry) => signedBlock(entry) ?? [])
+  const whole = signed.map((part) => part.text).join("")
+  if (signed.length > 0) {
+    const rest = reasoning.startsWith(whole) ? reasoning.slice(whole.length) : ""
+    return rest === "" ? signed : [...signed, Response.makePart("reasoning", { text: rest })]
+  }
+  return reasoning === ""
+    ? []
+    : [Response.makePart("reasoning", { text: reasoning, metadata: reasoningMetadata(metadata) })]
+}
+
+/** A block that comes whole with its signature: of Anthropic's, and of OpenAI's Responses. */
+const signedBlock = ({ kind, metadata }: StreamResult.MetadataEntry): Response.ReasoningPart | undefined => {
+  if (kind !== "signature") return undefined
+  const block = record(metadata["block"])
+  const item = record(metadata["item"])
+  if (block?.["type"] === "thinking") {
+    const info = { type: "thinking", signature: block["signature"] }
+    return signedPart(string(block["thinking"]), { anthropic: { info } }, metadata)
+  }
+  if (block?.["type"] === "redacted_thinking") {
+    const info = { type: "redacted_thinking", redactedData: block["data"] }
+    return signedPart("", { anthropic: { info } }, metadata)
+  }
+  if (item?.["type"] === "reasoning") {
+    const texts = [...(array(item["summary"]) ?? []), ...(array(item["content"]) ?? [])]
+    const text = texts.map((inner) => string(record(inner)?.["text"]) ?? "").join("")
+    const openai = { itemId: item["id"], encryptedContent: item["encrypted_content"] ?? null }
+    return signedPart(text, { openai }, metadata)
+  }
+  return undefined
+}
+
+const signedPart = (text = "", provider: UnknownRecord, signature: UnknownRecord): Response.ReasoningPart =>
+  // What decoders read is JSON.
+  Response.makePart("reasoning", {
+    text,
+    metadata: { ...provider, [namespace]: { signature } } as Response.ProviderMetadata
+  })
+
+/** What was said of the reasoning, where that is one block. */
+const reasoningMetadata = (entries: ReadonlyArray<StreamResult.MetadataEntry>): Response.ProviderMetadata => {
+  const signatures = entries.filter(({ kind, metadata }) => kind === "signature" && metadata["id"] === undefined)
   const parts = entries.filter(
     ({ kind, metadata }) => kind.startsWith("reasoning-") || (kind === "part" && metadata["type"] === "reasoning-delta")
   )
@@ -117,6 +163,30 @@ const signatureOf = (entries: ReadonlyArray<StreamResult.MetadataEntry>): Respon
   }
   for (const { metadata } of signatures) merged[namespace] = { signature: metadata }
   return merged as Response.ProviderMetadata
+}
+
+const callMetadata = (
+  id: string,
+  entries: ReadonlyArray<StreamResult.MetadataEntry>
+): Response.ProviderMetadata | undefined => {
+  const entry = entries.find(({ kind, metadata }) => kind === "signature" && metadata["id"] === id)
+  return entry && ({ [namespace]: { signature: entry.metadata } } as Response.ProviderMetadata)
+}
+
+/**
+ * The medium in Metadata `file`, in the ways of `effect/ai` and of providers.
+ *
+ * @internal
+ */
+export const fileOf = (
+  metadata: UnknownRecord
+): { readonly mediaType: string; readonly data: Uint8Array } | undefined => {
+  const inline = record(metadata["inlineData"])
+  const mediaType = string(metadata["mediaType"] ?? metadata["mime_type"] ?? inline?.["mimeType"])
+  const base64 = string(metadata["data"] ?? inline?.["data"])
+  if (mediaType === undefined || base64 === undefined) return undefined
+  const data = Result.getOrUndefined(Base64.decode(base64))
+  return data && { mediaType, data }
 }
 
 // -----------------------------------------------------------------------------

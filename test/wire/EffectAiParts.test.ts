@@ -4,13 +4,17 @@ import { AiError, type LanguageModel, Response } from "effect/ai"
 import * as ContentFilter from "../../src/processors/ContentFilter.ts"
 import * as StreamError from "../../src/StreamError.ts"
 import * as StreamEvent from "../../src/StreamEvent.ts"
+import * as StreamHandler from "../../src/StreamHandler.ts"
 import * as StreamProcessor from "../../src/StreamProcessor.ts"
 import * as StreamResult from "../../src/StreamResult.ts"
 import * as StreamArbitrary from "../../src/testing/StreamArbitrary.ts"
 import * as StreamLaws from "../../src/testing/StreamLaws.ts"
 import * as StreamTest from "../../src/testing/StreamTest.ts"
 import * as EffectAiParts from "../../src/wire/EffectAiParts.ts"
-import { collect, reasonOf, show } from "../support/run.ts"
+import * as EffectAiPrompt from "../../src/wire/EffectAiPrompt.ts"
+import * as Wire from "../../src/wire/Wire.ts"
+import { collect, finishOf, reasonOf, show, textOf } from "../support/run.ts"
+import { describeShared, readBytes, readJson, type Recording } from "../support/shared.ts"
 
 type Part = EffectAiParts.StreamPart
 type Event = StreamEvent.StreamEvent
@@ -431,6 +435,17 @@ describe("to parts", () => {
     )
   })
 
+  it("a file of a provider is a file", () => {
+    const events = [
+      StreamEvent.metadata(0, "file", { metadata: { inlineData: { mimeType: "image/png", data: "AP8H" } } }),
+      StreamEvent.metadata(0, "file", { metadata: { type: "image", mime_type: "image/png", data: "AP8H" } })
+    ]
+    assert.deepStrictEqual(
+      to(events),
+      events.map(() => Response.makePart("file", { mediaType: "image/png", data: new Uint8Array([0, 255, 7]) }))
+    )
+  })
+
   it("usage without a finish reason counts in the finish part", () => {
     const counts = { inputTokens: { total: 1 }, outputTokens: { total: 2 } }
     const last = to([StreamEvent.start(0), StreamEvent.metadata(0, "usage", { usage: counts }), end]).at(-1)
@@ -597,5 +612,48 @@ describe("usage", () => {
   it("finish reasons are the same words", () => {
     expectTypeOf<Response.FinishReason>().toEqualTypeOf<StreamResult.FinishReason>()
     assert.deepStrictEqual(StreamResult.FinishReason.literals, Response.FinishReason.literals)
+  })
+})
+
+describeShared("recordings", "recordings/index.json", () => {
+  const all = readJson<ReadonlyArray<Recording>>("recordings/index.json")
+  const json = Schema.toCodecJson(Response.StreamPart())
+
+  it.each(all)("$wire, to parts that effect/ai takes, and back", (recording) => {
+    const options = { onMissingFinish: "accept", onIncompleteToolCall: "metadata" } as const
+    const run = Effect.runSync(collect(Wire.detect(options)(Stream.make(readBytes(`recordings/${recording.wire}`)))))
+    if (run.failure !== undefined) return
+    const parts = to(run.events).map((part) => {
+      const text = JSON.stringify(Schema.encodeUnknownSync(json)(part))
+      assert.deepStrictEqual(Schema.decodeUnknownSync(json)(JSON.parse(text)), part)
+      return part
+    })
+    const { events, failure } = from(parts)
+    assert.isUndefined(failure)
+    for (const tag of ["Delta", "Reasoning", "Refusal"] as const) {
+      assert.strictEqual(textOf(events, tag), textOf(run.events, tag))
+    }
+    const calls = (events: ReadonlyArray<Event>) =>
+      events.filter(StreamEvent.is("ToolCall")).map(({ id, input, name }) => ({ id, input, name }))
+    assert.deepStrictEqual(calls(events), calls(run.events))
+    const [before, after] = [finishOf(run.events), finishOf(events)]
+    assert.strictEqual(after?.providerFinishReason, before?.providerFinishReason)
+    const total = (finish: StreamEvent.Metadata | undefined) => finish?.usage?.outputTokens.total
+    assert.strictEqual(total(after), total(before))
+
+    const result = Effect.runSync(Stream.run(Stream.fromIterable(run.events), StreamHandler.collect))
+    const kinds = (result: StreamResult.StreamResult) =>
+      EffectAiPrompt.toPrompt(result).content.flatMap(({ content }) =>
+        typeof content === "string" ? [] : content.map((part) => part.type)
+      )
+    assert.deepStrictEqual(
+      kinds(result).filter((kind) => kind === "text"),
+      [result.text, result.refusal].filter((text) => text !== "").map(() => "text")
+    )
+    const answered = {
+      ...result,
+      toolResults: result.toolCalls.map(({ id, name }) => ({ id, name, output: 1, isError: false }))
+    }
+    assert.isAtLeast(kinds(answered).filter((kind) => kind === "tool-call").length, result.toolCalls.length)
   })
 })

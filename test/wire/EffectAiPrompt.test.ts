@@ -110,6 +110,9 @@ describe("the next turn", () => {
       StreamEvent.refusal(0, "no"),
       StreamEvent.metadata(0, "file", { metadata: { mediaType: "image/png", data: "AP8H" } }),
       StreamEvent.metadata(0, "file", { metadata: { mediaType: "image/png", data: "not base64!" } }),
+      StreamEvent.metadata(0, "file", { metadata: { inlineData: { mimeType: "image/png", data: "AP8H" } } }),
+      StreamEvent.metadata(0, "file", { metadata: { type: "image", mime_type: "image/png", data: "AP8H" } }),
+      StreamEvent.metadata(0, "file", { metadata: { image: { image_url: { url: "https://x.org" } } } }),
       hosted("a"),
       StreamEvent.toolResult(0, { id: "a", name: "web", output: [], isError: false }),
       hosted("unanswered"),
@@ -122,6 +125,8 @@ describe("the next turn", () => {
         assistant.content.map((part) => [part.type, "providerExecuted" in part && part.providerExecuted]),
       [
         ["text", false],
+        ["file", false],
+        ["file", false],
         ["file", false],
         ["tool-call", true],
         ["tool-result", true]
@@ -163,6 +168,80 @@ describe("the next turn", () => {
         other: {},
         google: { x: 1 }
       })
+    })
+
+    it("of whole blocks is what the provider signed, and behind it what it did not come to sign", () => {
+      const block = (index: number) => ({ type: "thinking", thinking: `block ${index}`, signature: `s${index}` })
+      const redacted = { type: "redacted_thinking", data: "xyz" }
+      const of = (block: Readonly<Record<string, string>>) =>
+        StreamEvent.metadata(0, "signature", { metadata: { part: "0", block } })
+      const [message] = toPrompt(
+        resultOf([
+          StreamEvent.reasoning(0, "block 1", "0"),
+          of(block(1)),
+          of(redacted),
+          StreamEvent.reasoning(0, "block 2", "2"),
+          of(block(2)),
+          StreamEvent.reasoning(0, "and then", "3")
+        ])
+      ).content
+      const own = (block: Readonly<Record<string, string>>) => ({ signature: { part: "0", block } })
+      const info = (index: number) => ({ info: { type: "thinking", signature: `s${index}` } })
+      assert.deepStrictEqual(
+        message?.role === "assistant" &&
+          message.content.map((part) => [part.type, part.type === "reasoning" && part.text, part.options]),
+        [
+          ["reasoning", "block 1", { anthropic: info(1), "effect-llm-streaming": own(block(1)) }],
+          [
+            "reasoning",
+            "",
+            {
+              anthropic: { info: { type: "redacted_thinking", redactedData: "xyz" } },
+              "effect-llm-streaming": own(redacted)
+            }
+          ],
+          ["reasoning", "block 2", { anthropic: info(2), "effect-llm-streaming": own(block(2)) }],
+          ["reasoning", "and then", {}]
+        ]
+      )
+    })
+
+    it("of items of OpenAI's Responses has their identifier and what is encrypted", () => {
+      const item = {
+        type: "reasoning",
+        id: "rs_1",
+        summary: [
+          { type: "summary_text", text: "a" },
+          { type: "summary_text", text: "b" }
+        ],
+        encrypted_content: "xyz"
+      }
+      const result = resultOf([
+        StreamEvent.reasoning(0, "a", "0.s0"),
+        StreamEvent.reasoning(0, "b", "0.s1"),
+        StreamEvent.metadata(0, "signature", { metadata: { part: "0", signature: "xyz", item } }),
+        StreamEvent.end(0, "stop")
+      ])
+      assert.deepInclude(optionsOf(result), { openai: { itemId: "rs_1", encryptedContent: "xyz" } })
+      const [message] = toPrompt(result).content
+      assert.strictEqual(message?.role === "assistant" && message.content.length, 1)
+    })
+
+    it("a signature of a call is the call's", () => {
+      const signature = { id: "a", thought: false, signature: "s" }
+      const [message] = toPrompt(
+        resultOf([
+          StreamEvent.reasoning(0, "hm"),
+          call("a"),
+          StreamEvent.metadata(0, "signature", { metadata: signature }),
+          answer("a"),
+          StreamEvent.end(0, "tool-calls")
+        ])
+      ).content
+      assert.deepStrictEqual(message?.role === "assistant" && message.content.map((part) => part.options), [
+        {},
+        { "effect-llm-streaming": { signature } }
+      ])
     })
 
     it("of several blocks has none: it would not fit", () => {
