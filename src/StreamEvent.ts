@@ -2,7 +2,8 @@
  * What flows: the events of a model's answer, from the first sign of life to the one terminal.
  *
  * The grammar: one `Start`, then any number of content, tool, metadata and progress events, then one `End`, or a
- * failure of the stream (or, where failures are shown in-band, one `Error`). Never both, never neither.
+ * failure of the stream (or, where failures are shown in-band, one `Error`). Never both, never neither; {@link validate}
+ * checks it.
  *
  * Events are plain objects, made with the constructors of this module on the hot path and checked by the
  * {@link StreamEvent} schema at every edge: HTTP, logs, recordings.
@@ -17,6 +18,7 @@ import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { EventGrammar } from "./internal/eventGrammar.ts"
 import * as StreamError from "./StreamError.ts"
 import * as StreamResult from "./StreamResult.ts"
 
@@ -577,4 +579,79 @@ export const catchToEvent = <E, R>(self: Stream.Stream<StreamEvent, E, R>): Stre
         )
       )
     )
+  )
+
+// -----------------------------------------------------------------------------
+// grammar
+// -----------------------------------------------------------------------------
+
+/**
+ * A processor that lets only well-formed sequences pass: one `Start` before all else, each tool call's fragments before
+ * its one `ToolCall`, one terminal (`End` or `Error`) and nothing behind it.
+ *
+ * **When to use**
+ *
+ * Use behind events that this library's decoders did not make: a model of your own, a log, a client. It costs little
+ * more than a stage that does nothing.
+ *
+ * **Details**
+ *
+ * What breaks the grammar fails the stream with `ProtocolViolation`, behind the events before it. Events that stop without
+ * a terminal fail with `Truncated`, as in the handler. A failure of the stream is a terminal too and stays what it is, also
+ * before `Start`, where the response never began.
+ *
+ * A tool call needs no fragments. `ToolResult` may come anywhere, and more than once: providers answer calls that were no
+ * events of their own.
+ *
+ * **Gotchas**
+ *
+ * To see that nothing follows the terminal, the source is pulled once more behind it, if the reader pulls. A reader that
+ * stops at the terminal, as the handler does, never asks.
+ *
+ * **Example** (A model that begins twice)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { StreamEvent } from "effect-llm-streaming"
+ *
+ * const events = Stream.make(StreamEvent.start(0), StreamEvent.delta(0, "Hello"), StreamEvent.start(1))
+ * const error = Effect.runSync(events.pipe(StreamEvent.validate, Stream.runDrain, Effect.flip))
+ * error.message // => "Expected one Start only, got another"
+ * ```
+ *
+ * @category processors
+ * @since 0.1.0
+ */
+export const validate = <E, R>(
+  self: Stream.Stream<StreamEvent, E, R>
+): Stream.Stream<StreamEvent, E | StreamError.StreamErrorOf<"ProtocolViolation" | "Truncated">, R> =>
+  Stream.transformPull(self, (upstream) =>
+    Effect.sync(() => {
+      type Failure = StreamError.StreamErrorOf<"ProtocolViolation" | "Truncated">
+      type Out = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, E | Failure, void, R>
+      const grammar = new EventGrammar()
+      const pull: Out = Pull.matchEffect(upstream, {
+        onSuccess: (events): Out => {
+          for (let i = 0; i < events.length; i++) {
+            const event = events[i]!
+            // Most events are text, which only has to be in between.
+            if (grammar.isOpen && event._tag === "Delta") continue
+            const violation = grammar.check(event)
+            if (violation === undefined) continue
+            next = Effect.fail(StreamError.make({ _tag: "ProtocolViolation", ...violation }))
+            const before = events.slice(0, i)
+            return Arr.isArrayNonEmpty(before) ? Effect.succeed(before) : next
+          }
+          return Effect.succeed(events)
+        },
+        onFailure: (cause): Out => Effect.failCause(cause),
+        onDone: (): Out => {
+          const expected = grammar.missing
+          next = expected === undefined ? Cause.done() : Effect.fail(StreamError.make({ _tag: "Truncated", expected }))
+          return next
+        }
+      })
+      let next = pull
+      return Effect.suspend(() => next)
+    })
   )

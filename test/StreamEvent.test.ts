@@ -4,7 +4,10 @@ import { TestClock } from "effect/testing"
 import * as StreamError from "../src/StreamError.ts"
 import * as StreamEvent from "../src/StreamEvent.ts"
 import * as StreamHandler from "../src/StreamHandler.ts"
+import * as StreamArbitrary from "../src/testing/StreamArbitrary.ts"
+import * as StreamLaws from "../src/testing/StreamLaws.ts"
 import * as StreamTest from "../src/testing/StreamTest.ts"
+import { collect, pulls, random } from "./support/run.ts"
 
 const codec = Schema.fromJsonString(StreamEvent.StreamEvent)
 
@@ -318,5 +321,133 @@ describe("catchToEvent", () => {
       const last = events.at(-1)
       assert.strictEqual(last?._tag === "Error" && last.error.partial?.text, "12")
     })
+  )
+})
+
+describe("validate", () => {
+  const start = StreamEvent.start(0)
+  const end = StreamEvent.end(0, "stop")
+  const a = StreamEvent.delta(0, "a")
+  const fragment = StreamEvent.toolCallDelta(0, "call_0", "search", '{"q"')
+  const whole = StreamEvent.toolCall(0, call)
+  const answer = StreamEvent.toolResult(0, result)
+  const other = StreamEvent.toolCall(0, { ...call, id: "call_1" })
+  const shown = StreamEvent.error(0, failure)
+
+  const run = (events: ReadonlyArray<StreamEvent.StreamEvent>) =>
+    Effect.runSync(collect(StreamEvent.validate(StreamTest.script(events))))
+
+  it.each([
+    ["an answer without text", [start, end]],
+    ["any number of content, metadata and progress events", [start, ...all.slice(1, -2), end]],
+    ["a call without fragments", [start, whole, end]],
+    ["fragments without a call: it was cut, or is reported as Metadata", [start, fragment, end]],
+    ["fragments of two calls in turn", [start, fragment, { ...fragment, id: "call_1" }, fragment, other, whole, end]],
+    ["results without a call, before it and more than one", [start, answer, whole, answer, answer, end]],
+    ["a failure shown in-band", [start, a, shown]]
+  ])("lets pass %s", (_, events) => {
+    assert.deepStrictEqual(run(events), { events, failure: undefined })
+  })
+
+  it.each<readonly [name: string, events: ReadonlyArray<StreamEvent.StreamEvent>, passed: number, message: string]>([
+    ["nothing but content", [a, end], 0, "Expected Start first, got Delta"],
+    ["only a terminal", [end], 0, "Expected Start first, got End"],
+    ["a second Start", [start, a, start, end], 2, "Expected one Start only, got another"],
+    ["an event behind End", [start, end, a], 2, "Expected nothing behind End, got Delta"],
+    ["a second End", [start, end, end], 2, "Expected nothing behind End, got End"],
+    ["a Start behind End", [start, end, start], 2, "Expected nothing behind End, got Start"],
+    ["an event behind Error", [start, shown, end], 2, "Expected nothing behind Error, got End"],
+    [
+      "a fragment behind its call",
+      [start, fragment, whole, other, fragment, end],
+      4,
+      "Expected no more of tool call call_0 behind its ToolCall, got ToolCallDelta"
+    ],
+    [
+      "a call that comes twice",
+      [start, whole, whole, end],
+      2,
+      "Expected no more of tool call call_0 behind its ToolCall, got ToolCall"
+    ]
+  ])("stops at %s, behind what was well-formed", (_, events, passed, message) => {
+    for (const run of [StreamTest.script(events), StreamTest.script([StreamTest.together(...events)])]) {
+      const { events: out, failure } = Effect.runSync(collect(StreamEvent.validate(run)))
+      assert.deepStrictEqual(out, events.slice(0, passed))
+      assert.strictEqual(failure?.reason._tag, "ProtocolViolation")
+      assert.strictEqual(failure?.message, message)
+    }
+  })
+
+  it.each([
+    ["nothing", [], "its Start event"],
+    ["a Start", [start], "its End event"],
+    ["content", [start, a], "its End event"]
+  ] as const)("what stops behind %s is Truncated", (_, events, expected) => {
+    const { events: out, failure } = run(events)
+    assert.deepStrictEqual(out, events)
+    assert.deepStrictEqual(failure?.reason, { _tag: "Truncated", expected })
+  })
+
+  it("passes a failure of the stream on, wherever it comes, and keeps its type", () => {
+    for (const events of [[], [start, a], [start, end]]) {
+      const broken = StreamEvent.validate(StreamTest.script([...events, StreamTest.fail("reset" as const)]))
+      expectTypeOf(broken).toEqualTypeOf<
+        Stream.Stream<StreamEvent.StreamEvent, "reset" | StreamError.StreamErrorOf<"ProtocolViolation" | "Truncated">>
+      >()
+      assert.deepStrictEqual(Effect.runSync(collect(broken)), { events, failure: "reset" })
+    }
+  })
+
+  it("keeps events together that came together, and copies none", () => {
+    const events = [start, a, whole, answer]
+    const [first, ...others] = Effect.runSync(
+      pulls(StreamEvent.validate(StreamTest.script([StreamTest.together(...events), end])))
+    )
+    assert.isTrue(first?.every((event, i) => event === events[i]))
+    assert.deepStrictEqual(others, [[end]])
+  })
+
+  it.effect("starts anew in each run", () =>
+    Effect.gen(function* () {
+      const events = StreamEvent.validate(Stream.make(start, whole, end))
+      for (let i = 0; i < 2; i++)
+        assert.deepStrictEqual(tagsOf(yield* Stream.runCollect(events)), tagsOf([start, whole, end]))
+    })
+  )
+
+  it.effect.prop("keeps the laws", { input: StreamArbitrary.events() }, ({ input }) =>
+    StreamLaws.all(StreamEvent.validate, input, { textOracle: (text) => text })
+  )
+
+  /** How many events are well-formed, by looking back over all of them for each. */
+  const reference = (events: ReadonlyArray<StreamEvent.StreamEvent>): number => {
+    const bad = events.findIndex((event, i) => {
+      const before = events.slice(0, i)
+      if ((event._tag === "Start") !== (i === 0)) return true
+      if (before.some(StreamEvent.isTerminal)) return true
+      return StreamEvent.is("ToolCall", "ToolCallDelta")(event)
+        ? before.some((earlier) => earlier._tag === "ToolCall" && earlier.id === event.id)
+        : false
+    })
+    return bad === -1 ? events.length : bad
+  }
+
+  it.prop(
+    "agrees with a naive reference on sequences in which events are lost, repeated and moved",
+    { input: StreamArbitrary.events(), seed: Schema.Int },
+    ({ input, seed }) => {
+      const next = random(seed)
+      const events = input.items.flatMap((event) => {
+        const chance = next()
+        return chance < 0.1 ? [] : chance < 0.2 ? [event, event] : [event]
+      })
+      if (next() < 0.3) events.push(...events.splice(Math.floor(next() * events.length), 1))
+      const { events: out, failure } = run(events)
+      const count = reference(events)
+      assert.deepStrictEqual(out, events.slice(0, count))
+      const isWhole = count === events.length && events.some(StreamEvent.isTerminal)
+      const expected = count < events.length ? "ProtocolViolation" : isWhole ? undefined : "Truncated"
+      assert.strictEqual(failure?.reason._tag, expected)
+    }
   )
 })

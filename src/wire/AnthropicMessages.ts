@@ -65,7 +65,8 @@ interface Block {
   size: number
 }
 
-const protocol: Protocol.Protocol<State> = {
+/** @internal */
+export const protocol: Protocol.Protocol<State> = {
   provider: "anthropic",
   framing: "sse",
   terminal: "message_stop",

@@ -40,7 +40,8 @@ interface State {
   emptyCall: number | undefined
 }
 
-const protocol: Protocol.Protocol<State> = {
+/** @internal */
+export const protocol: Protocol.Protocol<State> = {
   provider: "cohere",
   framing: "sse",
   terminal: "message-end",

@@ -49,7 +49,8 @@ interface OpenCall {
   readonly writer: JsonPathWriter
 }
 
-const protocol: Protocol.Protocol<State> = {
+/** @internal */
+export const protocol: Protocol.Protocol<State> = {
   provider: "google",
   framing: "sse-or-json",
   terminal: "a finish reason",

@@ -41,7 +41,8 @@ interface Step {
   readonly size: number
 }
 
-const protocol: Protocol.Protocol<State> = {
+/** @internal */
+export const protocol: Protocol.Protocol<State> = {
   provider: "google",
   framing: "sse-or-json",
   terminal: "interaction.completed",

@@ -24,7 +24,8 @@ interface State {
   end: UnknownRecord | undefined
 }
 
-const protocol: Protocol.Protocol<State> = {
+/** @internal */
+export const protocol: Protocol.Protocol<State> = {
   provider: "ollama",
   framing: "ndjson",
   terminal: "done: true",

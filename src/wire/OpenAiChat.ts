@@ -37,7 +37,8 @@ import * as Provider from "./Provider.ts"
 // protocol
 // -----------------------------------------------------------------------------
 
-const protocol: Protocol.Protocol<OpenAi.State> = {
+/** @internal */
+export const protocol: Protocol.Protocol<OpenAi.State> = {
   provider: "openai",
   framing: "sse",
   terminal: "a finish reason",

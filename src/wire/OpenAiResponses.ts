@@ -81,7 +81,8 @@ interface Finish {
   readonly metadata: UnknownRecord
 }
 
-const protocol: Protocol.Protocol<State> = {
+/** @internal */
+export const protocol: Protocol.Protocol<State> = {
   provider: "openai",
   framing: "sse",
   terminal: "response.completed",

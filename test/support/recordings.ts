@@ -130,6 +130,11 @@ export const recordingSuite = (suite: Suite): void => {
             assert.strictEqual(events.at(-1)?._tag, "End")
           }
         })
+        const checked = StreamEvent.validate(
+          Stream.concat(Stream.fromIterable(events), failure === undefined ? Stream.empty : Stream.fail(failure))
+        )
+        assert.strictEqual(Effect.runSync(collect(checked)).failure, failure, "the grammar of events")
+
         const response = events.filter(StreamEvent.is("Metadata")).find((event) => event.kind === "response")
         check("id", () => {
           if (expected.id !== null) assert.strictEqual(response?.metadata["id"], expected.id)
