@@ -151,7 +151,10 @@ export class ToolCallAssembler {
   take(index: number, last?: LastWord): WholeCall | undefined {
     const call = this.byIndex.get(index)
     if (call === undefined || call.isTaken) return undefined
-    if (last?.id !== undefined && (this.byId.get(last.id) ?? call) === call) {
+    // Not where another call is known by it.
+    if (last?.id !== undefined && !this.ids.has(last.id) && (this.byId.get(last.id) ?? call) === call) {
+      this.ids.delete(call.id)
+      this.ids.add(last.id)
       call.id = last.id
       this.byId.set(last.id, call)
     }

@@ -217,6 +217,14 @@ describe("a call that is said to be over", () => {
     assert.isUndefined(half().take(3, { argumentsText: "[" }))
   })
 
+  it("does not take the identifier that another call is known by, though it was given the same", () => {
+    const assembler = new ToolCallAssembler()
+    assembler.add({ index: 0, id: "a", name: "f", argumentsText: "{}" })
+    assembler.add({ index: 1, id: "a", name: "g", argumentsText: "{}" })
+    assert.strictEqual(assembler.take(1, { id: "a" })?.id, "a_1")
+    assert.strictEqual(assembler.take(0)?.id, "a")
+  })
+
   it("does not take the identifier of another call", () => {
     const assembler = half()
     assembler.add({ index: 4, id: "b", name: "g", argumentsText: "{}" })
