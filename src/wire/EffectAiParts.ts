@@ -206,7 +206,7 @@ const takeToolCall = (state: State, part: PartOf<"tool-call">, out: Protocol.Out
   if (part.providerExecuted) {
     const { own, rest } = splitMetadata(part)
     state.hosted.add(id)
-    out.metadata("hosted-tool-call", { id, name, input: params, ...own, ...rest })
+    out.metadata("hosted-tool-call", { id, name, ...(params === undefined ? {} : { input: params }), ...own, ...rest })
   } else if (state.called.has(id)) {
     carry(part, out)
   } else {
@@ -531,7 +531,8 @@ class Writer {
       Response.makePart("tool-call", {
         id,
         name,
-        params: input,
+        // A provider that says nothing of it has no parameters.
+        params: input === undefined && "input" in metadata ? {} : input,
         providerExecuted: true,
         metadata: joinMetadata(providerMetadata, omit(metadata, "id", "name", "input", "providerMetadata"))
       })

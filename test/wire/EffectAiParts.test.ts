@@ -446,6 +446,13 @@ describe("to parts", () => {
     )
   })
 
+  it("a hosted call of which the provider does not give the input has no parameters", () => {
+    const [part] = to([
+      StreamEvent.metadata(0, "hosted-tool-call", { metadata: { id: "a", name: "web", input: undefined } })
+    ])
+    assert.deepInclude(part, { type: "tool-call", params: {} })
+  })
+
   it("usage without a finish reason counts in the finish part", () => {
     const counts = { inputTokens: { total: 1 }, outputTokens: { total: 2 } }
     const last = to([StreamEvent.start(0), StreamEvent.metadata(0, "usage", { usage: counts }), end]).at(-1)
