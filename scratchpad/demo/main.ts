@@ -63,7 +63,7 @@ const explain = (failure: unknown): string => {
   if (!StreamError.isStreamError(failure)) return message
   const { reason } = failure
   if (reason._tag === "Truncated" && failure.partial?.stats.firstTokenMs === undefined) {
-    return `${message}: it held nothing of an OpenAI chat answer`
+    return `${message}: it held nothing of an answer`
   }
   return reason._tag === "MalformedFrame" && reason.cause instanceof Error
     ? `${message}: ${reason.cause.message}`

@@ -6,7 +6,7 @@ import { Config, Effect, identity, Layer, Redacted, Stream } from "effect"
 import { FetchHttpClient } from "effect/http"
 import * as Fs from "node:fs/promises"
 import type { Readable } from "node:stream"
-import { OpenAiChat, StreamError, StreamModel, StreamSource } from "../../src/index.ts"
+import { OpenAiChat, StreamError, StreamModel, StreamSource, Wire } from "../../src/index.ts"
 import { type Options, UsageError } from "./options.ts"
 import * as Provider from "./provider.ts"
 import { Terminal } from "./terminal.ts"
@@ -90,7 +90,7 @@ const recording = (file: string, pace: number) =>
           Stream.map(pieces),
           Stream.flattenIterable,
           pace === 0 ? identity : Stream.tap(() => Effect.sleep(pace)),
-          OpenAiChat.decode({ provider: "The provider" })
+          Wire.detect({ provider: "The provider" })
         )
     }))
   )
