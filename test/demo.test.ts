@@ -207,7 +207,7 @@ No more of this.
     assertOneLine(await run(["missing.sse"]), "missing.sse", "no such file")
     assertOneLine(await run(["."]), "directory")
     const wrong = await run([fileOf("wrong.json", '{ "name": "not a recording" }\n')])
-    assertOneLine(wrong, "nothing of an answer")
+    assertOneLine(wrong, "a stream of a known protocol")
     assert.strictEqual(wrong.stdout, "")
   })
 

@@ -65,8 +65,8 @@ Shows a model's answer as it streams through the pipeline: its text, what the
 content filter redacted, and the figures of the stream.
 
   (nothing)           ask a small provider of the demo's own (HTTP on loopback)
-  FILE                play a recorded response of a model's API (the bytes of its
-                      body); which API it is, its first frames tell
+  FILE                play a recorded response of a model's API (the bytes of
+                      its body); which API it is, its first frames tell
   -                   play one from standard input
   PROMPT...           ask this; a single word would be a FILE, so use -p for it
 
