@@ -467,7 +467,7 @@ export class JsonEngine {
       }
       if (i === length) break
       // A code unit too many has come, unless it only says that a top-level number of just that size is whole.
-      if (state !== NUMBER || tree.depth > 0 || !isSpace(chunk.charCodeAt(i))) {
+      if (state !== NUMBER || tree.depth > 0 || !this.number.isWhole || !isSpace(chunk.charCodeAt(i))) {
         if (piece !== "") this.carry(piece, piece.charCodeAt(piece.length - 1))
         this.limit("SizeLimit", state, i, this.maxSize)
         return
