@@ -110,7 +110,7 @@ export class JsonEngine {
     this.maxDepth = limitOf("maxDepth", options.maxDepth, 1_000)
     this.maxSize = limitOf("maxSize", options.maxSize, 16 * 1_024 * 1_024)
     this.output = new JsonOutput(this.tree, options)
-    this.fences = options.roots === "fenced" && !this.isStrict ? new FenceFinder() : undefined
+    this.fences = options.roots === "fenced" ? new FenceFinder() : undefined
     if (this.isStrict) this.state = START
   }
 
@@ -534,7 +534,6 @@ export class JsonEngine {
   private drop(): void {
     const { listener } = this.tree
     this.clear()
-    this.makeRoom()
     listener?.onDrop()
   }
 

@@ -592,6 +592,11 @@ describe("elements", () => {
       // What is let off: all between the bracket and the end of the first element.
       assert.deepStrictEqual([found.length, fault?._tag, fault?.offset], [1, "SizeLimit", item.length + maxSize])
     }
+    const third = `[${item},${item}${long.slice(1 + item.length)}`
+    for (const pieces of [[third], third.split("")]) {
+      const { fault, found } = elements(pieces, [], { maxSize, detach: true })
+      assert.deepStrictEqual([found.length, fault?.offset], [2, 2 * item.length + 1 + maxSize])
+    }
   })
 
   it("keep their indices when they are taken off", () => {

@@ -46,6 +46,13 @@ describe("hostile text", () => {
       for (let at = 0; at < document.length; at += step) engine.feed(document.slice(at, at + step))
       assert.deepStrictEqual(engine.takeValues(), [{ [whole]: whole }])
     }
+    const pairs = ["\\ud83d\\ude00", "\ud83d\\ude00", "\\ud83d\ude00"]
+    for (const pair of pairs) {
+      for (const before of ["", "\\t"]) {
+        const { values } = run([`["${before}${pair.repeat(5_000)}"]`], strict)
+        assert.deepStrictEqual(values, [show([`${before === "" ? "" : "\t"}${"😀".repeat(5_000)}`])])
+      }
+    }
     const digits = "1234567890".repeat(2_000)
     assert.deepStrictEqual(run([`0.${digits}`], strict).values, [show(Number(`0.${digits}`))])
     assert.deepStrictEqual(run(`${digits}e-19990`.split(""), strict).values, [show(Number(`${digits}e-19990`))])
@@ -177,5 +184,14 @@ describe("memory", () => {
       return engine
     })
     assert.isBelow(held, 1)
+    const many = heldBy(() => {
+      for (let i = 0; i < 100_000; i++) {
+        engine.feed(`${i % 100 === 0 ? `{${members}` : ""},"one of many keys ${i}":1${i % 100 === 99 ? "}" : ""}`)
+        if (engine.hasCompleteValues) engine.takeValues()
+      }
+      engine.feed("{}")
+      return engine
+    })
+    assert.isBelow(many, 1)
   })
 })
