@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 export * as ContentFilter from "./processors/ContentFilter.ts"
+export * as JsonStream from "./json/JsonStream.ts"
+export * as JsonStreamParser from "./json/JsonStreamParser.ts"
 export * as OpenAiChat from "./wire/OpenAiChat.ts"
 export * as SseStream from "./wire/SseStream.ts"
 export * as StreamBuffer from "./StreamBuffer.ts"
