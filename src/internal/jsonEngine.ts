@@ -27,22 +27,25 @@ import { JsonTree } from "./jsonTree.ts"
 
 /** Outside values. */
 const SEARCH = 0
+
+// From here to `AFTER` white space means nothing.
 /** Strict: before the document. */
 const START = 1
 /** Strict: behind the document. */
 const DONE = 2
-const VALUE = 3
-/** Behind `[`. */
-const FIRST_VALUE = 4
 /** Behind `{`. */
-const FIRST_KEY = 5
+const FIRST_KEY = 3
 /** Behind a comma in an object. */
-const NEXT_KEY = 6
-const KEY = 7
-const KEY_ESCAPE = 8
-const COLON = 9
+const NEXT_KEY = 4
+const COLON = 5
+const VALUE = 6
+/** Behind `[`. */
+const FIRST_VALUE = 7
 /** Behind a value in a container. */
-const AFTER = 10
+const AFTER = 8
+
+const KEY = 9
+const KEY_ESCAPE = 10
 const NUMBER = 11
 const LITERAL = 12
 const STRING = 13
@@ -71,6 +74,8 @@ const limitOf = (name: string, value: number | undefined, otherwise: number): nu
 export class JsonEngine {
   /** Why the engine stopped, if it did. */
   fault: JsonFault | undefined = undefined
+  /** Whether `takeValues` has something to give. A field, since a getter that looks costs 3 ns a chunk. */
+  hasCompleteValues = false
 
   private readonly isStrict: boolean
   private readonly failsOnMalformed: boolean
@@ -88,8 +93,8 @@ export class JsonEngine {
   private state = SEARCH
   private isStopped = false
   /**
-   * So many code units may be added to the open string before `limitAt` has to be looked at, and the place that is
-   * reached then. Small integers: adding to a number beyond 2^31 takes as long as the rest of a short chunk.
+   * So many code units may come before `limitAt` has to be looked at, and the place that is reached then. A small integer
+   * is counted down, since sums beyond 2^31 take as long as the rest of a short chunk.
    */
   private room = 0
   private roomEnd = 0
@@ -111,15 +116,13 @@ export class JsonEngine {
     if (this.isStrict) this.state = START
   }
 
-  /** Whether `takeValues` has something to give. */
-  get hasCompleteValues(): boolean {
-    return this.output.values.length > 0
-  }
-
   /** The top-level values that became whole since the last call, in order. */
   takeValues(): Array<Json> {
     const { values } = this.output
-    if (values.length > 0) this.output.values = []
+    if (this.hasCompleteValues) {
+      this.output.values = []
+      this.hasCompleteValues = false
+    }
     return values
   }
 
@@ -200,61 +203,70 @@ export class JsonEngine {
     if (!this.isStrict) return
     if (this.state === NUMBER && this.tree.depth === 0 && this.number.isWhole) {
       this.finishNumber()
-      this.state = this.settle(this.base)
+      this.state = this.settle(0)
     }
-    if (this.state !== DONE) this.fail(this.state, this.base, "unexpected end of text")
+    if (this.state !== DONE) this.fail(this.state, 0, "unexpected end of text")
   }
 
   /** Starts anew, as if the engine had just been made. */
   reset(): void {
     this.clear()
     this.output.reset()
+    this.hasCompleteValues = false
     this.fences?.clear()
     this.state = this.isStrict ? START : SEARCH
     this.isStopped = false
-    this.moveTo(0)
+    this.makeRoom(0)
     this.fault = undefined
   }
 
   /** Reads a chunk. Chunks behind a fault or the end are ignored. */
   feed(chunk: string): void {
     if (this.isStopped) return
-    let i = 0
-    // Most chunks of a token or two lie inside a string.
     const { length } = chunk
-    if (this.state === STRING && length <= this.room) {
-      let c = 0
-      for (; i < length; i++) {
-        c = chunk.charCodeAt(i)
-        if (c === 34 || c === 92 || c < 32) break
-      }
-      if (i === length) {
-        if (length > 0) this.carry(this.text.isHolding ? this.text.release() + chunk : chunk, c)
-        this.room -= length
-        return
+    let i = 0
+    if (length <= this.room) {
+      // Most chunks of a token or two lie inside a string, or are white space.
+      if (this.state === STRING) {
+        let c = 0
+        for (; i < length; i++) {
+          c = chunk.charCodeAt(i)
+          if (c === 34 || c === 92 || c < 32) break
+        }
+        if (i === length) {
+          if (length > 0) this.carry(this.text.isHolding ? this.text.release() + chunk : chunk, c)
+          this.room -= length
+          return
+        }
+      } else if (this.state >= START && this.state <= AFTER) {
+        i = skipSpace(chunk, 0, length)
+        if (i === length) {
+          this.room -= length
+          return
+        }
       }
     }
     this.scan(chunk, i)
   }
 
-  /** Reads a chunk from `i` on; what is before belongs to the open string. */
-  private scan(chunk: string, i: number): void {
+  /** Reads a chunk from `start` on; what is before belongs to the open string or is white space. */
+  private scan(chunk: string, start: number): void {
     const { escapes, keys, output, tree } = this
     const { length } = chunk
     const { watched } = output
-    const base = this.base
-    let end = this.stopOf(base, length)
+    if (length > this.room) this.makeRoom()
+    let end = Math.min(length, this.room)
     let state = this.state
     // What this chunk adds to the open string.
     let piece = state < STRING || !this.text.isHolding ? "" : this.text.release()
-    if (i > 0) piece += chunk.slice(0, i)
     let escaped = 0
+    let i = start
     for (;;) {
       let issue = ""
       while (i < end) {
         switch (state) {
           case STRING: {
-            const from = i
+            const from = i === start ? 0 : i
             let c = 0
             for (; i < end; i++) {
               c = chunk.charCodeAt(i)
@@ -278,8 +290,8 @@ export class JsonEngine {
               piece = ""
               if (tree.depth > watched) state = AFTER
               else {
-                state = this.settle(base + i)
-                end = this.stopOf(base, length)
+                state = this.settle(i)
+                end = Math.min(length, this.room)
               }
             } else if (c === 92) {
               i++
@@ -313,8 +325,8 @@ export class JsonEngine {
               tree.close()
               if (tree.depth > watched) state = AFTER
               else {
-                state = this.settle(base + i)
-                end = this.stopOf(base, length)
+                state = this.settle(i)
+                end = Math.min(length, this.room)
               }
             } else if (isSpace(c)) i = skipSpace(chunk, i + 1, end)
             else issue = top.array === undefined ? 'expected "," or "}"' : 'expected "," or "]"'
@@ -353,11 +365,11 @@ export class JsonEngine {
             } else if (isSpace(c)) i = skipSpace(chunk, i + 1, end)
             else if (c === 123 || c === 91) {
               if (tree.depth >= this.maxDepth) {
-                this.limit("DepthLimit", state, base + i, this.maxDepth)
+                this.limit("DepthLimit", state, i, this.maxDepth)
                 return
               }
               i++
-              output.open(c === 91, base + i)
+              output.open(c === 91, this.base + i)
               state = c === 91 ? FIRST_VALUE : FIRST_KEY
             } else if ((c >= 48 && c <= 57) || c === 45) {
               this.number.begin()
@@ -381,8 +393,8 @@ export class JsonEngine {
               this.finishNumber()
               if (tree.depth > watched) state = AFTER
               else {
-                state = this.settle(base + i)
-                end = this.stopOf(base, length)
+                state = this.settle(i)
+                end = Math.min(length, this.room)
               }
             } else issue = "invalid number"
             break
@@ -400,8 +412,8 @@ export class JsonEngine {
               tree.put(literal === "null" ? null : literal === "true")
               if (tree.depth > watched) state = AFTER
               else {
-                state = this.settle(base + i)
-                end = this.stopOf(base, length)
+                state = this.settle(i)
+                end = Math.min(length, this.room)
               }
             } else if (i < end) issue = "invalid literal"
             break
@@ -433,18 +445,18 @@ export class JsonEngine {
               }
             }
             if (i === end) break
-            this.begin(base + i, chunk.charCodeAt(i) === 91)
+            this.begin(i, chunk.charCodeAt(i) === 91)
             state = VALUE
-            end = this.stopOf(base, length)
+            end = Math.min(length, this.room)
             break
           }
           case START: {
             const c = chunk.charCodeAt(i)
             if (isSpace(c)) i = skipSpace(chunk, i + 1, end)
             else {
-              this.begin(base + i, false)
+              this.begin(i, false)
               state = VALUE
-              end = this.stopOf(base, length)
+              end = Math.min(length, this.room)
             }
             break
           }
@@ -458,7 +470,7 @@ export class JsonEngine {
         if (issue !== "") {
           if (piece !== "") this.carry(piece, piece.charCodeAt(piece.length - 1))
           if (this.isStrict || (this.failsOnMalformed && this.output.isVisible)) {
-            this.fail(state, base + i, issue)
+            this.fail(state, i, issue)
             return
           }
           this.drop()
@@ -476,14 +488,14 @@ export class JsonEngine {
       // A code unit too many has come, unless it only says that a top-level number of just that size is whole.
       if (state !== NUMBER || tree.depth > 0 || !isSpace(chunk.charCodeAt(i))) {
         if (piece !== "") this.carry(piece, piece.charCodeAt(piece.length - 1))
-        this.limit("SizeLimit", state, base + i, this.maxSize)
+        this.limit("SizeLimit", state, i, this.maxSize)
         return
       }
       end = length
     }
     if (piece !== "") this.carry(piece, piece.charCodeAt(piece.length - 1))
     this.state = state
-    this.moveTo(base + length)
+    this.room -= length
   }
 
   /** Code units before the current chunk. */
@@ -491,15 +503,9 @@ export class JsonEngine {
     return this.roomEnd - this.room
   }
 
-  private moveTo(base: number): void {
+  private makeRoom(base = this.base): void {
     this.room = Math.min(this.limitAt - base, maxRoom) | 0
     this.roomEnd = base + this.room
-  }
-
-  /** How far into the current chunk the open top-level value may go. */
-  private stopOf(base: number, length: number): number {
-    // The difference is below `length`. As a small integer it spares the loops a conversion: 5 ns a chunk.
-    return base + length > this.limitAt ? (this.limitAt - base) | 0 : length
   }
 
   private get openText(): string | undefined {
@@ -508,24 +514,25 @@ export class JsonEngine {
 
   /** Whether the current slot of the innermost container waits for its value or the rest of it. */
   private isSlotOpen(state: number): boolean {
-    return state >= COLON ? state !== AFTER : state === VALUE || state === FIRST_VALUE
+    return state >= NUMBER || state === COLON || state === VALUE || state === FIRST_VALUE
   }
 
-  /** A top-level value begins. */
-  private begin(at: number, isArray: boolean): void {
-    this.limitAt = at + this.maxSize
+  /** A top-level value begins at index `i` of the chunk. */
+  private begin(i: number, isArray: boolean): void {
+    this.limitAt = this.base + i + this.maxSize
+    this.makeRoom()
     this.output.begin(isArray)
   }
 
-  /** A value at a watched depth is whole; `at` is behind it. */
-  private settle(at: number): number {
-    if (this.tree.depth > 0) {
-      this.limitAt += this.output.settle(at)
-      return AFTER
-    }
-    this.output.complete()
-    this.limitAt = Number.POSITIVE_INFINITY
-    return this.isStrict ? DONE : SEARCH
+  /** A value at a watched depth is whole; index `i` of the chunk is behind it. */
+  private settle(i: number): number {
+    const { output, tree } = this
+    if (tree.depth === 0) {
+      if (output.complete()) this.hasCompleteValues = true
+      this.limitAt = Number.POSITIVE_INFINITY
+    } else this.limitAt += output.settle(this.base + i)
+    this.makeRoom()
+    return tree.depth > 0 ? AFTER : this.isStrict ? DONE : SEARCH
   }
 
   /** The hidden string is whole: a change that can be seen. */
@@ -552,6 +559,7 @@ export class JsonEngine {
   private drop(): void {
     const { listener } = this.tree
     this.clear()
+    this.makeRoom()
     listener?.onDrop()
   }
 
@@ -565,12 +573,12 @@ export class JsonEngine {
     this.limitAt = Number.POSITIVE_INFINITY
   }
 
-  private fail(state: number, offset: number, issue: string): void {
-    this.stop(state, { _tag: "InvalidJson", offset, path: this.pathIn(state), issue })
+  private fail(state: number, i: number, issue: string): void {
+    this.stop(state, { _tag: "InvalidJson", offset: this.base + i, path: this.pathIn(state), issue })
   }
 
-  private limit(_tag: "DepthLimit" | "SizeLimit", state: number, offset: number, limit: number): void {
-    this.stop(state, { _tag, offset, path: this.pathIn(state), limit })
+  private limit(_tag: "DepthLimit" | "SizeLimit", state: number, i: number, limit: number): void {
+    this.stop(state, { _tag, offset: this.base + i, path: this.pathIn(state), limit })
   }
 
   private stop(state: number, fault: JsonFault): void {

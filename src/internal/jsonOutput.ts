@@ -91,14 +91,16 @@ export class JsonOutput {
     return size
   }
 
-  /** The top-level value is whole. */
-  complete(): void {
+  /** The top-level value is whole. Returns whether it counts. */
+  complete(): boolean {
+    const { isVisible } = this
     const value = this.tree.takeRoot()
-    if (this.isVisible) {
+    if (isVisible) {
       this.values.push(value)
       this.last = value
     }
     this.clear()
+    return isVisible
   }
 
   /** Forgets the open top-level value. */
