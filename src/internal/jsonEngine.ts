@@ -112,7 +112,7 @@ export class JsonEngine {
     this.maxDepth = limitOf("maxDepth", options.maxDepth, 1_000)
     this.maxSize = limitOf("maxSize", options.maxSize, 16 * 1_024 * 1_024)
     this.output = new JsonOutput(this.tree, options)
-    this.fences = options.roots === "fenced" && !this.isStrict ? new FenceFinder() : undefined
+    this.fences = options.roots === "fenced" ? new FenceFinder() : undefined
     if (this.isStrict) this.state = START
   }
 
@@ -486,7 +486,7 @@ export class JsonEngine {
       }
       if (i === length) break
       // A code unit too many has come, unless it only says that a top-level number of just that size is whole.
-      if (state !== NUMBER || tree.depth > 0 || !isSpace(chunk.charCodeAt(i))) {
+      if (state !== NUMBER || tree.depth > 0 || !this.number.isWhole || !isSpace(chunk.charCodeAt(i))) {
         if (piece !== "") this.carry(piece, piece.charCodeAt(piece.length - 1))
         this.limit("SizeLimit", state, i, this.maxSize)
         return
@@ -559,7 +559,6 @@ export class JsonEngine {
   private drop(): void {
     const { listener } = this.tree
     this.clear()
-    this.makeRoom()
     listener?.onDrop()
   }
 

@@ -86,6 +86,7 @@ export class JsonOutput {
     elements!.onElement(array.at(-1)!)
     if (!tree.top.isDetached) return 0
     array.pop()
+    tree.changes++
     const size = at - this.tappedAt
     this.tappedAt = at
     return size

@@ -80,8 +80,10 @@ export class GrowingText {
   /** The whole text, whose last piece is `piece`; starts anew. */
   finish(piece: string): string {
     const text = this.head + this.tail + piece
+    // What came in one piece may be a slice.
+    const isPiece = piece === "" && this.head === ""
     this.clear()
-    return flatten(text)
+    return isPiece ? detachSlice(text) : flatten(text)
   }
 
   clear(): void {

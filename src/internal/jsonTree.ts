@@ -42,10 +42,11 @@ const store = (object: Record<string, Json>, key: string, value: Json): void => 
   else object[key] = value
 }
 
-/** Slots in which wide objects are told by their keys, and how many such keys are remembered. */
+/** Slots in which wide objects are told by their keys, and how many such keys, and of what length, are remembered. */
 const firstWide = 12
 const lastWide = 127
 const maxWideKeys = 1_024
+const maxWideKey = 64
 
 /** @since 0.1.0 */
 export class JsonTree {
@@ -125,6 +126,7 @@ export class JsonTree {
 
   /** Forgets the open top-level value. */
   clear(): void {
+    this.changes++
     for (; this.depth > 0; this.depth--) {
       const frame = this.frames[this.depth]!
       frame.array = undefined
@@ -209,6 +211,7 @@ export class JsonTree {
 
   private isSecond(key: string): boolean {
     const { wideKeys } = this
+    if (key.length > maxWideKey) return false
     const seen = wideKeys.get(key) ?? 0
     if (seen > 1) return false
     if (wideKeys.size === maxWideKeys) wideKeys.clear()

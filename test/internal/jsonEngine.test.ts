@@ -1,304 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { JsonEngine } from "../../src/internal/jsonEngine.ts"
-import type { Json, JsonEngineOptions, JsonListener, JsonPath } from "../../src/internal/jsonModel.ts"
+import type { Json, JsonEngineOptions, JsonPath } from "../../src/internal/jsonModel.ts"
 import { expected, show } from "./jsonOracle.ts"
-import { container, cut, dice, json, mixed, seeds } from "./jsonTexts.ts"
-
-const runs = (runs: number) => ({ arbitrary: { runs } })
-
-interface Outcome {
-  readonly values: ReadonlyArray<string>
-  readonly partial: string
-  readonly fault: JsonEngine["fault"]
-}
-
-const outcome = (engine: JsonEngine): Outcome => ({
-  values: engine.takeValues().map(show),
-  partial: show(engine.partialUnsafe),
-  fault: engine.fault
-})
-
-const run = (chunks: Iterable<string>, options?: JsonEngineOptions): Outcome => {
-  const engine = new JsonEngine(options)
-  for (const chunk of chunks) engine.feed(chunk)
-  engine.end()
-  return outcome(engine)
-}
-
-/** The values, as JSON. */
-const values = (text: string, options?: JsonEngineOptions): ReadonlyArray<string> => {
-  const whole = run([text], options)
-  assert.deepStrictEqual(run(text.split(""), options), whole)
-  return whole.values
-}
-
-/** The partial after each chunk. */
-const partials = (chunks: ReadonlyArray<string>, options?: JsonEngineOptions): ReadonlyArray<string> => {
-  const engine = new JsonEngine(options)
-  return chunks.map((chunk) => {
-    engine.feed(chunk)
-    return show(engine.partialUnsafe)
-  })
-}
-
-const faultOf = (engine: JsonEngine): readonly [string, number, JsonPath] | undefined =>
-  engine.fault === undefined ? undefined : [engine.fault._tag, engine.fault.offset, engine.fault.path]
-
-const strict = { strict: true }
-
-/** Options that the laws are tried with. */
-const optionsOf = (roll: ReturnType<typeof dice>): JsonEngineOptions => {
-  const limits: JsonEngineOptions = roll(3) > 0 ? {} : { maxDepth: 1 + roll(4), maxSize: 1 + roll(60) }
-  return {
-    ...limits,
-    strict: roll(4) === 0,
-    roots: ([undefined, undefined, "objects", "arrays", "all"] as const)[roll(5)],
-    onMalformed: ([undefined, "skip", "fail"] as const)[roll(3)]
-  }
-}
-
-/** A text that suits the options. */
-const textOf = (roll: ReturnType<typeof dice>, options: JsonEngineOptions, repeats = true): string =>
-  options.strict === true && roll(3) > 0
-    ? `${" ".repeat(roll(2))}${json(roll, { depth: 3, repeats })}`
-    : mixed(roll, repeats)
-
-describe("generated texts", () => {
-  it("are varied", () => {
-    const seen: Record<string, number> = {}
-    const count = (name: string, is: boolean) => (seen[name] = (seen[name] ?? 0) + (is ? 1 : 0))
-    for (let seed = 0; seed < 400; seed++) {
-      const roll = dice(seed)
-      const text = mixed(roll)
-      const { partial, values } = expected(text)
-      const shown = values.map(show).join()
-      count("no value", values.length === 0)
-      count("several values", values.length > 1)
-      count("ends inside a value", partial !== undefined)
-      count("false start", expected(text, { onMalformed: "fail" }).fault !== undefined)
-      count("hidden arrays", expected(text, { roots: "all" }).values.length > values.length)
-      count("__proto__", shown.includes("__proto__"))
-      count(
-        "repeated key",
-        values.some((value) => show(value).length > 0) && text.includes('"a"') && /"a".*"a"/s.test(text)
-      )
-      count("nested thrice", /[[{].*[[{].*[[{]/s.test(shown))
-      count("escapes in keys", /"[^"]*\\[^"]*"\s*:/.test(text))
-      count("\\u", text.includes("\\u"))
-      count("surrogate pair", /[\ud800-\udbff][\udc00-\udfff]/.test(shown))
-      count("lone surrogate", /\\ud[89a-f]/i.test(shown))
-      count("long key", shown.includes("k".repeat(70)))
-      count("depth limit", expected(text, { maxDepth: 2 }).fault?.[0] === "DepthLimit")
-      count("size limit", expected(text, { maxSize: 40 }).fault?.[0] === "SizeLimit")
-      count("strict and right", expected(json(roll, { depth: 3 }), strict, true).fault === undefined)
-    }
-    for (const [name, times] of Object.entries(seen)) assert.isAtLeast(times, 8, `${name}: ${times} of 400`)
-  })
-})
-
-describe("laws", () => {
-  it.prop(
-    "values, partial and fault are those of the reference, however the text is cut",
-    [seeds],
-    ([seed]) => {
-      const roll = dice(seed)
-      const options = optionsOf(roll)
-      const text = textOf(roll, options)
-      const reference = expected(text, options, true)
-      const engine = new JsonEngine(options)
-      const found: Array<Json> = []
-      for (const chunk of cut(roll, text)) {
-        engine.feed(chunk)
-        assert.strictEqual(engine.hasCompleteValues, engine.takeValues().map((value) => found.push(value)).length > 0)
-        if (roll(3) === 0) void engine.partialUnsafe
-        if (roll(3) === 0) void engine.snapshot()
-      }
-      engine.end()
-      found.push(...engine.takeValues())
-      assert.deepStrictEqual(found.map(show), reference.values.map(show))
-      assert.strictEqual(show(engine.partialUnsafe), show(reference.partial))
-      assert.strictEqual(show(engine.snapshot()), show(reference.partial))
-      assert.deepStrictEqual(faultOf(engine), reference.fault)
-    },
-    runs(1_500)
-  )
-
-  it.prop(
-    "after every chunk the partial, and what of it is whole, are those of the reference on what has come",
-    [seeds],
-    ([seed]) => {
-      const roll = dice(seed)
-      const options = optionsOf(roll)
-      const text = textOf(roll, options)
-      const paths = [...expected(text, options).whole].map((path) => JSON.parse(path) as JsonPath)
-      const engine = new JsonEngine(options)
-      let before = ""
-      for (const chunk of cut(roll, text)) {
-        engine.feed(chunk)
-        before += chunk
-        const reference = expected(before, options)
-        assert.strictEqual(show(engine.partialUnsafe), show(reference.partial), before)
-        assert.deepStrictEqual(faultOf(engine), reference.fault)
-        if (reference.partial === undefined) continue
-        for (const path of paths) {
-          assert.strictEqual(engine.isComplete(path), reference.whole.has(JSON.stringify(path)), `${before} ${path}`)
-        }
-      }
-    },
-    runs(250)
-  )
-
-  it.prop(
-    "a partial only grows, as long as no key repeats and no false start is dropped",
-    [seeds],
-    ([seed]) => {
-      const roll = dice(seed)
-      const text = container(roll, { depth: 4 }, roll(2) === 0)
-      const engine = new JsonEngine({ roots: "all" })
-      let earlier: Json | undefined = undefined
-      for (const chunk of cut(roll, text)) {
-        engine.feed(chunk)
-        const now = engine.hasCompleteValues ? engine.takeValues()[0] : engine.snapshot()
-        assert.isTrue(extendsTo(earlier, now), `${show(earlier)} to ${show(now)}`)
-        earlier = now
-      }
-    },
-    runs(250)
-  )
-
-  it.prop(
-    "snapshots stay as they were, and share what did not change",
-    [seeds],
-    ([seed]) => {
-      const roll = dice(seed)
-      const text = container(roll, { depth: 4 }, roll(2) === 0)
-      const engine = new JsonEngine({ roots: "all" })
-      const taken: Array<readonly [Json, string]> = []
-      for (const chunk of cut(roll, text)) {
-        engine.feed(chunk)
-        if (roll(4) === 0) void engine.partialUnsafe
-        if (roll(3) === 0 && !engine.hasCompleteValues) continue
-        const snapshot = engine.hasCompleteValues ? engine.takeValues()[0] : engine.snapshot()
-        if (snapshot === undefined) continue
-        if (engine.isOpen) assert.strictEqual(engine.snapshot(), snapshot)
-        const last = taken.at(-1)
-        if (last !== undefined) assertShared(last[0], snapshot)
-        taken.push([snapshot, show(snapshot)])
-      }
-      for (const [snapshot, before] of taken) assert.strictEqual(show(snapshot), before)
-    },
-    runs(400)
-  )
-
-  it.prop(
-    "the events are the same however the text is cut, and who applies them has the partial and the values",
-    [seeds],
-    ([seed]) => {
-      const roll = dice(seed)
-      const options = optionsOf(roll)
-      const text = textOf(roll, options)
-      const chunks = cut(roll, text)
-      const whole = record([text], options)
-      assert.deepStrictEqual(record(chunks, options).events, whole.events)
-      const reference = expected(text, options, true)
-      assert.deepStrictEqual(whole.values.map(show), reference.values.map(show))
-      assert.strictEqual(show(whole.partial), show(reference.partial))
-    },
-    runs(1_500)
-  )
-
-  it.prop(
-    "numbers are read as `Number` reads them",
-    [seeds],
-    ([seed]) => {
-      const roll = dice(seed)
-      const digits = (most: number) => Array.from({ length: 1 + roll(most) }, () => roll(10)).join("")
-      const integer = roll(4) === 0 ? "0" : digits(20).replace(/^0+(?=.)/, "")
-      const text = `${roll(2) === 0 ? "-" : ""}${integer}${roll(2) === 0 ? "" : `.${digits(20)}`}${roll(3) > 0 ? "" : `${roll(2) === 0 ? "e" : "E"}${["", "+", "-"][roll(3)]}${digits(3)}`}`
-      assert.deepStrictEqual(run(cut(roll, text), strict).values, [show(Number(text))], text)
-    },
-    runs(1_500)
-  )
-})
-
-/** Whether `later` may follow `earlier`: strings and arrays grow at their end, objects get members, nothing else changes. */
-const extendsTo = (earlier: Json | undefined, later: Json | undefined): boolean => {
-  if (earlier === undefined) return true
-  if (typeof earlier === "string") return typeof later === "string" && later.startsWith(earlier)
-  if (typeof earlier !== "object" || earlier === null) return Object.is(earlier, later)
-  if (typeof later !== "object" || later === null || Array.isArray(earlier) !== Array.isArray(later)) return false
-  const names = Object.keys(earlier)
-  return names.every((name) => Object.hasOwn(later, name) && extendsTo(child(earlier, name), child(later, name)))
-}
-
-const child = (value: Json | undefined, name: string): Json | undefined => {
-  const object = value as Readonly<Record<string, Json>>
-  return object[name]
-}
-
-/** What is equal is one object. */
-const assertShared = (earlier: Json, later: Json): void => {
-  if (typeof earlier !== "object" || earlier === null || typeof later !== "object" || later === null) return
-  if (show(earlier) === show(later)) assert.strictEqual(earlier, later, show(later))
-  else for (const name of Object.keys(earlier)) assertShared(child(earlier, name)!, child(later, name)!)
-}
-
-/** A parent that holds what is applied, by `path`. */
-class Patched {
-  root: Json | undefined = undefined
-  put(path: JsonPath, change: (before: Json | undefined) => Json): void {
-    let holder: Record<string, Json> = this as unknown as Record<string, Json>
-    for (const segment of ["root", ...path.slice(0, -1)].slice(0, path.length)) {
-      holder = holder[segment] as Record<string, Json>
-    }
-    const name = path.length === 0 ? "root" : String(path.at(-1))
-    const value = change(Object.hasOwn(holder, name) ? holder[name] : undefined)
-    Object.defineProperty(holder, name, { value, writable: true, enumerable: true, configurable: true })
-  }
-}
-
-const record = (chunks: Iterable<string>, options: JsonEngineOptions) => {
-  const events: Array<readonly [string, JsonPath, string]> = []
-  const values: Array<Json> = []
-  const patched = new Patched()
-  const listener: JsonListener = {
-    onOpen: (kind) => {
-      events.push(["open", engine.path(), kind])
-      patched.put(engine.path(), () => (kind === "array" ? [] : kind === "object" ? {} : ""))
-    },
-    onAppend: (text) => {
-      assert.isNotEmpty(text)
-      const last = events.at(-1)!
-      if (last[0] === "append") events[events.length - 1] = ["append", last[1], last[2] + text]
-      else events.push(["append", engine.path(), text])
-      patched.put(engine.path(), (before) => {
-        assert.strictEqual(typeof before, "string")
-        return `${before as string}${text}`
-      })
-    },
-    onValue: (value) => {
-      const path = engine.path()
-      events.push(["value", path, show(value)])
-      patched.put(path, (before) => {
-        if (typeof value === "object" && value !== null) assert.strictEqual(show(before), show(value))
-        // What was applied to it stays apart from what the engine hands out.
-        return typeof value === "object" && value !== null ? before! : value
-      })
-      if (path.length === 0) {
-        values.push(patched.root!)
-        patched.root = undefined
-      }
-    },
-    onDrop: () => {
-      events.push(["drop", [], ""])
-      patched.root = undefined
-    }
-  }
-  const engine = new JsonEngine({ ...options, listener })
-  for (const chunk of chunks) engine.feed(chunk)
-  engine.end()
-  return { events, values, partial: patched.root }
-}
+import { child, faultOf, type Outcome, outcome, partials, run, strict, values } from "./jsonRuns.ts"
 
 describe("values in text", () => {
   it("finds objects and arrays between prose, in order", () => {
@@ -347,6 +51,13 @@ describe("values in text", () => {
 
   it("lets nothing show of a false start once it is dropped", () => {
     assert.deepStrictEqual(partials(['{"a":"b"', "!", ' {"c":']), ['{"a":"b"}', "nothing", "{}"])
+  })
+
+  it("finds values behind braces, quotes and code in prose", () => {
+    const code = "function f() { return [x, { y: 1 }] } // it's 5\" wide } ]\n"
+    const found = ['{"a":"}"}', '["{"]'] as const
+    assert.deepStrictEqual(values(`${code}${found[0]} "{" {name} {{x}} ${code}${found[1]}${code}`), found)
+    assert.deepStrictEqual(values(`\`\`\`js\n${code}\`\`\`\n\`\`\`json\n${found[0]}\n\`\`\`\n`), [found[0]])
   })
 
   it("stops at what is malformed when told to, unless it does not count", () => {
@@ -409,6 +120,31 @@ describe("values in text", () => {
 })
 
 const faultOf2 = ({ fault }: Outcome) => [fault?.offset, fault?.path]
+
+describe("any cut in two, and one code unit at a time,", () => {
+  const texts: Record<string, string> = {
+    escapes: '{"\\u0061\\n\\"":"\\u00e9\\\\\\/\\b\\f\\n\\r\\t\\uD83D\\uDE00","\\\\":"\\\\\\""}',
+    "surrogate pairs": '["😀","\\ud83d😀","\\ud83d\\ud83d\\ude00","\ud83d","\ude00\ud83dx"]',
+    numbers: '{"n":[-0,0.5,-1.25e+10,1E-2,1e3,12345678901234567890,0.1234567890123456789]}',
+    literals: '[true,false,null,{"t":true},{"f":false},{"n":null}]',
+    keys: '{"__proto__":{"a":1},"10":1,"2":2,"":3,"a":1,"a":{"b":2},"a":[3]}',
+    space: ' \n{ \t"a"\r\n: [ 1 , { } , [ ] ] }\n ',
+    nested: '[[[["x"]]],{"a":{"b":{"c":[{"d":""}]}}}]'
+  }
+  for (const [name, text] of Object.entries(texts)) {
+    it(`give the same: ${name}`, () => {
+      const reference = expected(text, strict, true).values.map(show)
+      assert.lengthOf(reference, 1)
+      for (const options of [strict, {}, { roots: "all" }, { onMalformed: "fail" }] as const) {
+        assert.deepStrictEqual(values(text, options), reference)
+        for (let at = 0; at <= text.length; at++) {
+          const cut = [text.slice(0, at), text.slice(at)]
+          assert.deepStrictEqual(run(cut, options), { values: reference, partial: "nothing", fault: undefined })
+        }
+      }
+    })
+  }
+})
 
 describe("partials", () => {
   it("show strings as they grow, and nothing else before it is whole", () => {
@@ -481,13 +217,17 @@ describe("partials", () => {
     assert.strictEqual(show(partial), '{"a":[{"b":"xy"}]}')
   })
 
-  it("stay readable when the text ends too early", () => {
-    const text = '{"a":[{"b":"x\\u00e9'
-    for (let length = 0; length <= text.length; length++) {
-      const { fault, partial, values } = run([text.slice(0, length)])
-      assert.deepStrictEqual([fault, values], [undefined, []])
-      assert.strictEqual(partial, show(expected(text.slice(0, length)).partial))
+  it("stay readable when the text ends too early, at any place", () => {
+    const text = '{"title":"a\\u00e9\\ud83d\\ude00","n":-1.5e3,"list":[{"b":"x\\\\"},true,[null,"y"],{}],"z":{"k":0}}'
+    for (let length = 0; length < text.length; length++) {
+      const before = text.slice(0, length)
+      const reference = show(expected(before).partial)
+      assert.deepStrictEqual(run([before]), { values: [], partial: reference, fault: undefined })
+      const { fault, partial, values } = run(before.split(""), strict)
+      assert.deepStrictEqual([values, partial], [[], reference])
+      assert.deepInclude(fault, { _tag: "InvalidJson", offset: length, issue: "unexpected end of text" })
     }
+    assert.deepStrictEqual(run([text]).values, [show(JSON.parse(text) as Json)])
   })
 })
 
@@ -573,6 +313,56 @@ describe("keys", () => {
   })
 })
 
+describe("every code unit", () => {
+  const units = Array.from({ length: 0x10000 }, (_, code) => String.fromCharCode(code))
+  const engine = new JsonEngine(strict)
+  const read = (text: string): string => {
+    engine.reset()
+    engine.feed(text.slice(0, 3))
+    engine.feed(text.slice(3))
+    return engine.fault === undefined ? show(engine.takeValues()[0]) : `fault at ${engine.fault.offset}`
+  }
+
+  it("stands for itself in strings and keys, unless it must be escaped", () => {
+    for (const unit of units) {
+      const isPlain = unit >= " " && unit !== '"' && unit !== "\\"
+      if (!isPlain && unit >= " ") continue
+      assert.strictEqual(read(`["${unit}"]`), isPlain ? show([unit]) : "fault at 2")
+      assert.strictEqual(read(`{"${unit}":0}`), isPlain ? show({ [unit]: 0 }) : "fault at 2")
+    }
+  })
+
+  it("can be escaped by its number", () => {
+    for (const unit of units) {
+      const hex = unit.charCodeAt(0).toString(16).padStart(4, "0")
+      assert.strictEqual(read(`["\\u${hex}"]`), show([unit]))
+      assert.strictEqual(read(`{"\\u${hex.toUpperCase()}":0}`), show({ [unit]: 0 }))
+    }
+  })
+
+  it("but eight makes no escape behind a backslash, but sixteen no digit, but four no white space", () => {
+    const escapes: Partial<Record<string, string>> = {
+      '"': '"',
+      "\\": "\\",
+      "/": "/",
+      b: "\b",
+      f: "\f",
+      n: "\n",
+      r: "\r",
+      t: "\t"
+    }
+    for (const unit of units) {
+      const escaped = escapes[unit]
+      if (unit !== "u")
+        assert.strictEqual(read(`["\\${unit}"]`), escaped === undefined ? "fault at 3" : show([escaped]))
+      if (!/[\da-f]/i.test(unit)) assert.strictEqual(read(`["\\u00${unit}0"]`), "fault at 6")
+      const isSpace = [" ", "\t", "\n", "\r"].includes(unit)
+      assert.strictEqual(read(`{"a"${unit}:1}`), isSpace ? '{"a":1}' : `fault at ${unit === ":" ? 5 : 4}`)
+      assert.strictEqual(read(`["",[]${unit},0]`), isSpace ? '["",[],0]' : `fault at ${",]".includes(unit) ? 7 : 6}`)
+    }
+  })
+})
+
 describe("strict", () => {
   it("reads a document of any kind", () => {
     for (const text of ["null", " true ", "\n-0\t", '"a\\"b"', "[]", "{}", "[1]", "1e2 "]) {
@@ -652,6 +442,18 @@ describe("limits", () => {
             `${text} ${chunks.length}`
           )
         }
+      }
+    }
+  })
+
+  it("of size let pass what only ends a number of just that size", () => {
+    for (const chunks of [["12 "], ["12", " "], ["1", "2 "]]) {
+      assert.deepStrictEqual(run(chunks, { strict: true, maxSize: 2 }).values, ["12"])
+    }
+    for (const text of ["1e ", "1. ", "-1x", "121"]) {
+      for (const chunks of [[text], text.split("")]) {
+        const { fault } = run(chunks, { strict: true, maxSize: 2 })
+        assert.deepStrictEqual([fault?._tag, fault?.offset], ["SizeLimit", 2], text)
       }
     }
   })
@@ -790,6 +592,11 @@ describe("elements", () => {
       // What is let off: all between the bracket and the end of the first element.
       assert.deepStrictEqual([found.length, fault?._tag, fault?.offset], [1, "SizeLimit", item.length + maxSize])
     }
+    const third = `[${item},${item}${long.slice(1 + item.length)}`
+    for (const pieces of [[third], third.split("")]) {
+      const { fault, found } = elements(pieces, [], { maxSize, detach: true })
+      assert.deepStrictEqual([found.length, fault?.offset], [2, 2 * item.length + 1 + maxSize])
+    }
   })
 
   it("keep their indices when they are taken off", () => {
@@ -805,6 +612,39 @@ describe("elements", () => {
 })
 
 describe("snapshots", () => {
+  it("show no element that was taken off, and do not keep it in the value", () => {
+    const engine = new JsonEngine({ elements: { pointer: [], detach: true, onElement: () => {} } })
+    engine.feed('[{"a":1')
+    engine.feed(" ")
+    engine.feed(',"b":2')
+    engine.feed(" ")
+    assert.strictEqual(show(engine.snapshot()), '[{"a":1,"b":2}]')
+    engine.feed("}")
+    assert.strictEqual(show(engine.snapshot()), "[]")
+    assert.strictEqual(show(engine.partialUnsafe), "[]")
+    engine.feed("]")
+    assert.deepStrictEqual(engine.takeValues(), [[]])
+  })
+
+  it("are told apart by the count of changes, also when there is none left", () => {
+    for (const text of ["!", "1}", '"b"}']) {
+      const engine = new JsonEngine()
+      engine.feed('{"a":')
+      assert.strictEqual(show(engine.snapshot()), "{}")
+      const { changes } = engine
+      engine.feed(" ")
+      assert.strictEqual(engine.changes, changes)
+      engine.feed(text)
+      assert.isUndefined(engine.snapshot())
+      assert.isAbove(engine.changes, changes)
+    }
+    const engine = new JsonEngine()
+    engine.feed("{")
+    const { changes } = engine
+    engine.reset()
+    assert.isAbove(engine.changes, changes)
+  })
+
   it("are one object as long as nothing visible changes", () => {
     const engine = new JsonEngine()
     engine.feed('{"a":["x')
@@ -839,51 +679,5 @@ describe("snapshots", () => {
     engine.feed(`[${"0,".repeat(1_000)}{"a":[1,2,3],"b":["x`)
     engine.snapshot()
     assert.strictEqual(engine.snapshotCost, 1_001 + 2 + 1)
-  })
-})
-
-describe("hostile text", () => {
-  const size = 200_000
-  const chunksOf = (unit: string) => new Array<string>(Math.ceil(size / unit.length)).fill(unit)
-  const fed = (unit: string, options?: JsonEngineOptions) => {
-    const engine = new JsonEngine(options)
-    for (const chunk of chunksOf(unit)) {
-      engine.feed(chunk)
-      void engine.partialUnsafe
-    }
-    return engine
-  }
-
-  it("ends in a fault where a limit says so", () => {
-    assert.deepStrictEqual(faultOf(fed("["))?.slice(0, 2), ["DepthLimit", 1_000])
-    assert.deepStrictEqual(faultOf(fed('{"a":'))?.slice(0, 2), ["DepthLimit", 5_000])
-    assert.deepStrictEqual(faultOf(fed("[", { maxDepth: Infinity, maxSize: 1_500 }))?.slice(0, 2), ["SizeLimit", 1_500])
-    assert.deepStrictEqual(faultOf(fed('"\\', { strict: true, maxSize: 1_000 })), ["SizeLimit", 1_000, []])
-    assert.deepStrictEqual(faultOf(fed("1", { strict: true, maxSize: 1_000 })), ["SizeLimit", 1_000, []])
-    assert.deepStrictEqual(faultOf(fed("x")), undefined)
-  })
-
-  it("made of false starts is read to its end", () => {
-    for (const unit of ['{"', "[1,x", '{"a":[1,2] oops}', '["\\x', "[-", "[tr"]) {
-      const engine = fed(unit)
-      assert.isUndefined(engine.fault)
-      assert.isFalse(engine.hasCompleteValues)
-      engine.feed(' ] {"a":1}')
-      assert.deepStrictEqual(engine.takeValues().map(show), ['{"a":1}'], unit)
-    }
-  })
-
-  it("of one long string, key or number keeps every character", () => {
-    const text = "abé\\n\\u00e9😀".repeat(5_000)
-    const whole = "abé\né😀".repeat(5_000)
-    for (const step of [1, 7, 100_000]) {
-      const engine = new JsonEngine(strict)
-      const document = `{"${text}":"${text}"}`
-      for (let at = 0; at < document.length; at += step) engine.feed(document.slice(at, at + step))
-      assert.deepStrictEqual(engine.takeValues(), [{ [whole]: whole }])
-    }
-    const digits = "1234567890".repeat(2_000)
-    assert.deepStrictEqual(run([`0.${digits}`], strict).values, [show(Number(`0.${digits}`))])
-    assert.deepStrictEqual(run(`${digits}e-19990`.split(""), strict).values, [show(Number(`${digits}e-19990`))])
   })
 })

@@ -10,14 +10,17 @@ type Slot = string | number
 type Found =
   | { readonly _tag: "Whole"; readonly value: Json; readonly end: number }
   | { readonly _tag: "Open"; readonly value: Json | undefined; readonly path: JsonPath; readonly whole: Set<string> }
-  | { readonly _tag: "Bad"; readonly at: number; readonly path: JsonPath; readonly depth?: true }
+  | { readonly _tag: "Bad"; readonly at: number; readonly path: JsonPath; readonly kind: StopKind }
+
+/** Behind a whole value, one container too many, or anywhere else. */
+type StopKind = "AfterValue" | "Depth" | "Other"
 
 class Stop {
   readonly at: number
-  readonly isDepth: boolean
-  constructor(at: number, isDepth: boolean) {
+  readonly kind: StopKind
+  constructor(at: number, kind: StopKind = "Other") {
     this.at = at
-    this.isDepth = isDepth
+    this.kind = kind
   }
 }
 
@@ -43,7 +46,7 @@ class Reader {
   readonly text: string
   readonly maxDepth: number
   readonly path: Array<Slot> = []
-  /** Paths of what is whole. */
+  /** Paths of what is whole, as JSON. */
   readonly whole = new Set<string>()
   at: number
 
@@ -56,7 +59,7 @@ class Reader {
   /** Reads one value. The second is whether it is whole; a value of which nothing shows is `undefined`. */
   value(depth: number): readonly [Json | undefined, boolean] {
     const found = this.any(depth)
-    if (found[1]) this.whole.add(JSON.stringify(this.path))
+    if (found[1]) this.whole.add(JSON.stringify(this.path.map(String)))
     return found
   }
 
@@ -66,7 +69,7 @@ class Reader {
     if (c === undefined) return [undefined, false]
     if (c === '"') return this.string()
     if (c === "{" || c === "[") {
-      if (depth === this.maxDepth) throw new Stop(this.at, true)
+      if (depth === this.maxDepth) throw new Stop(this.at, "Depth")
       return c === "{" ? this.object(depth + 1) : this.array(depth + 1)
     }
     for (const [word, value] of [
@@ -77,7 +80,7 @@ class Reader {
       if (c !== word[0]) continue
       for (const letter of word) {
         if (this.at === this.text.length) return [undefined, false]
-        if (this.text[this.at] !== letter) throw new Stop(this.at, false)
+        if (this.text[this.at] !== letter) throw new Stop(this.at)
         this.at++
       }
       return [value, true]
@@ -91,7 +94,7 @@ class Reader {
     const text = this.text.slice(from, this.at)
     const next = this.text[this.at]
     if (next === undefined) return depth === 0 && wholeNumber.test(text) ? [Number(text), true] : [undefined, false]
-    if (!wholeNumber.test(text) || !(space.has(next) || ",]}".includes(next))) throw new Stop(this.at, false)
+    if (!wholeNumber.test(text) || !(space.has(next) || ",]}".includes(next))) throw new Stop(this.at)
     return [Number(text), true]
   }
 
@@ -102,7 +105,7 @@ class Reader {
     for (;;) {
       const c = this.text[this.at]
       if (c === undefined) return [shown(), false]
-      if (c < " ") throw new Stop(this.at, false)
+      if (c < " ") throw new Stop(this.at)
       this.at++
       if (c === '"') return [value, true]
       if (c !== "\\") {
@@ -117,12 +120,12 @@ class Reader {
         for (; this.at < from + 4; this.at++) {
           const digit = this.text[this.at]
           if (digit === undefined) return [shown(), false]
-          if (!/[0-9a-fA-F]/.test(digit)) throw new Stop(this.at, false)
+          if (!/[0-9a-fA-F]/.test(digit)) throw new Stop(this.at)
         }
         value += String.fromCharCode(Number.parseInt(this.text.slice(from, this.at), 16))
       } else {
         const character = escaped[name]
-        if (character === undefined) throw new Stop(this.at, false)
+        if (character === undefined) throw new Stop(this.at)
         value += character
         this.at++
       }
@@ -147,7 +150,7 @@ class Reader {
       this.skip()
       const c = this.text[this.at]
       if (c === undefined) return [array, false]
-      if (c !== "," && c !== "]") throw new Stop(this.at, false)
+      if (c !== "," && c !== "]") throw new Stop(this.at, "AfterValue")
       this.at++
       if (c === "]") return [array, true]
     }
@@ -164,17 +167,17 @@ class Reader {
         this.at++
         return [object, true]
       }
-      if (c !== '"') throw new Stop(this.at, false)
+      if (c !== '"') throw new Stop(this.at)
       const [key, isKey] = this.string()
       if (!isKey) return [object, false]
       this.path.push(key!)
       // The second of two equal keys makes what the first one held unfinished.
-      const inside = JSON.stringify(this.path).slice(0, -1)
+      const inside = JSON.stringify(this.path.map(String)).slice(0, -1)
       for (const path of this.whole) if (path === `${inside}]` || path.startsWith(`${inside},`)) this.whole.delete(path)
       this.skip()
       c = this.text[this.at]
       if (c === undefined) return [object, false]
-      if (c !== ":") throw new Stop(this.at, false)
+      if (c !== ":") throw new Stop(this.at)
       this.at++
       const [value, isWhole] = this.value(depth)
       if (value !== undefined) own(object, key!, value)
@@ -183,7 +186,7 @@ class Reader {
       this.skip()
       c = this.text[this.at]
       if (c === undefined) return [object, false]
-      if (c !== "," && c !== "}") throw new Stop(this.at, false)
+      if (c !== "," && c !== "}") throw new Stop(this.at, "AfterValue")
       this.at++
       if (c === "}") return [object, true]
     }
@@ -202,14 +205,14 @@ const read = (text: string, at: number, maxDepth: number): Found => {
     return { _tag: "Open", value, path: reader.path, whole: reader.whole }
   } catch (stop) {
     if (!(stop instanceof Stop)) throw stop
-    return { _tag: "Bad", at: stop.at, path: reader.path, ...(stop.isDepth ? { depth: true as const } : {}) }
+    return { _tag: "Bad", at: stop.at, path: reader.path, kind: stop.kind }
   }
 }
 
 export interface Expected {
   readonly values: ReadonlyArray<Json>
   readonly partial: Json | undefined
-  /** Paths of what is whole in the open value, as JSON. */
+  /** Paths of what is whole in the open value, as JSON, indices as strings. */
   readonly whole: ReadonlySet<string>
   /** Offset, path and kind. */
   readonly fault: readonly [string, number, JsonPath] | undefined
@@ -243,9 +246,10 @@ export const expected = (text: string, options: JsonEngineOptions = {}, isEnd = 
       return { values, partial: undefined, whole: nothing, fault: ["InvalidJson", start, []] }
     }
     let found = read(text, start, maxDepth)
-    // A number at the top level is not whole before something follows.
+    // A number at the top level is not whole before the text ends or something that may stand there follows.
+    const openNumber: Found = { _tag: "Open", value: undefined, path: [], whole: nothing }
     if (found._tag === "Whole" && found.end === text.length && typeof found.value === "number" && !isEnd) {
-      found = { _tag: "Open", value: undefined, path: [], whole: nothing }
+      found = openNumber
     }
     const until = found._tag === "Whole" ? found.end : found._tag === "Bad" ? found.at + 1 : text.length
     if (until - start > maxSize) {
@@ -260,7 +264,13 @@ export const expected = (text: string, options: JsonEngineOptions = {}, isEnd = 
       at = found.end
       continue
     }
-    const prefix = found._tag === "Open" ? found : read(text.slice(0, found.at), start, maxDepth)
+    let prefix: Found = found
+    if (found._tag === "Bad") {
+      // The bracket that cannot stand there has told that the number before it is whole, as a space would have.
+      const before = text.slice(0, found.at) + (found.kind === "AfterValue" ? " " : "")
+      prefix = read(before, start, maxDepth)
+      if (prefix._tag === "Whole" && typeof prefix.value === "number") prefix = openNumber
+    }
     if (prefix._tag !== "Open") throw new Error(`${text}: ${prefix._tag} before ${until}`)
     const isVisible = strict || counts(prefix.value, roots)
     const partial = isVisible ? prefix.value : undefined
@@ -269,7 +279,7 @@ export const expected = (text: string, options: JsonEngineOptions = {}, isEnd = 
       const fault = strict && isEnd ? (["InvalidJson", text.length, found.path] as const) : undefined
       return { values, partial, whole, fault }
     }
-    if (found.depth === true) return { values, partial, whole, fault: ["DepthLimit", found.at, found.path] }
+    if (found.kind === "Depth") return { values, partial, whole, fault: ["DepthLimit", found.at, found.path] }
     if (strict || (options.onMalformed === "fail" && isVisible)) {
       return { values, partial, whole, fault: ["InvalidJson", found.at, found.path] }
     }
