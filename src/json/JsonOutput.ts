@@ -9,6 +9,7 @@
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
@@ -38,6 +39,8 @@ class Pending<out A, out E, out R> {
     this.items = items
   }
 }
+
+const isPending = (item: unknown): item is Pending<never, never, never> => item instanceof Pending
 
 /**
  * What was found and did not go out yet.
@@ -82,40 +85,31 @@ export interface Operator<in In, out A, out E2, out R2> {
 }
 
 /**
- * An operator: `open` makes the reader of a run.
+ * An operator: `open` makes the reader of a run, which can ask for the time in milliseconds.
  *
  * @internal
  */
 export const operator =
-  <In, A, E2, R2>(open: (out: Output<A, E2, R2>) => Reader<In>): Operator<In, A, E2, R2> =>
+  <In, A, E2, R2>(open: (out: Output<A, E2, R2>, now: () => number) => Reader<In>): Operator<In, A, E2, R2> =>
   <E, R>(self: Stream.Stream<In, E, R>) =>
     Stream.transformPull(self, (upstream) =>
-      Effect.sync(() => {
+      Clock.clockWith((clock) => {
         type Out = Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E | E2, void, R | R2>
         const out = new Output<A, E2, R2>()
-        const reader = open(out)
-        const emit = (then: Out): Out => {
-          const last = out.failure === undefined ? then : Effect.fail(out.failure)
-          return resume(out.take(), 0, last)
+        const reader = open(out, () => clock.currentTimeMillisUnsafe())
+        const emit = (then: Out): Out => give(out.take(), out.failure === undefined ? then : Effect.fail(out.failure))
+        const give = (items: ReadonlyArray<A | Pending<A, E2, R2>>, then: Out): Out => {
+          const at = items.findIndex(isPending)
+          const ready = (at === -1 ? items : items.slice(0, at)) as ReadonlyArray<A>
+          next = at === -1 ? then : Effect.suspend(() => wait(items.slice(at), then))
+          return Arr.isReadonlyArrayNonEmpty(ready) ? Effect.succeed(ready) : next
         }
-        const resume = (items: ReadonlyArray<A | Pending<A, E2, R2>>, from: number, then: Out): Out => {
-          const ready: Array<A> = []
-          for (let i = from; i < items.length; i++) {
-            const item = items[i]!
-            if (!(item instanceof Pending)) {
-              ready.push(item)
-              continue
-            }
-            next = Effect.suspend(() => resume(items, i, then))
-            if (Arr.isArrayNonEmpty(ready)) return Effect.succeed(ready)
-            return Effect.flatMap(item.items, (found): Out => {
-              next = Effect.suspend(() => resume(items, i + 1, then))
-              return Arr.isReadonlyArrayNonEmpty(found) ? Effect.succeed(found) : next
-            })
-          }
-          next = then
-          return Arr.isArrayNonEmpty(ready) ? Effect.succeed(ready) : then
-        }
+        /** The first item waits for an effect. */
+        const wait = ([first, ...others]: ReadonlyArray<A | Pending<A, E2, R2>>, then: Out): Out =>
+          Effect.flatMap((first as Pending<A, E2, R2>).items, (found): Out => {
+            next = Effect.suspend(() => give(others, then))
+            return Arr.isReadonlyArrayNonEmpty(found) ? Effect.succeed(found) : next
+          })
         const pull: Out = Pull.matchEffect(upstream, {
           onSuccess: (chunks): Out => {
             reader.read(chunks)
@@ -132,7 +126,7 @@ export const operator =
           }
         })
         let next = pull
-        return Effect.suspend(() => next)
+        return Effect.succeed(Effect.suspend(() => next))
       })
     )
 

@@ -2,9 +2,9 @@
  * Values that are not whole yet: what they are, and when they are worth to be looked at.
  *
  * 1. A partial is an immutable snapshot. It shares with the one before, and with the whole value, all that did not change.
- * 2. A snapshot costs as many slots as the open containers have. Each code unit of text pays for some slots, and a snapshot
- *    waits until its cost is paid: so all of them together cost what the text is long. The last state before an end or a
- *    failure does not wait.
+ * 2. A snapshot costs as many slots as the open containers have, and waits until its cost is paid: by the text that comes,
+ *    or by the time that passes. So all of them together cost what the text is long, or next to nothing of the time. The
+ *    last state before an end or a failure does not wait.
  * 3. A value that can no longer fit its schema is reported at the event that shows it, once.
  *
  * @since 0.1.0
@@ -54,8 +54,11 @@ export interface Partial<I> {
 // following a value
 // -----------------------------------------------------------------------------
 
-/** Slots that a code unit pays for: then all snapshots cost about as much as pulling and reading the text. */
-const slotsPerUnit = 32
+/** Slots that a code unit pays for: then snapshots cost at most about as much as pulling and reading the text. */
+const slotsPerUnit = 8
+
+/** Slots that a millisecond pays for: some 3 % of it. At the pace of a model that is all there are. */
+const slotsPerMilli = 10_000
 
 /**
  * Who is told what becomes of the values of a text, while it is read.
@@ -84,6 +87,7 @@ export class Follower implements JsonListener {
   private shown = 0
   private cost = 0
   private credit = 0
+  private paidAt = 0
   private isHidden = false
   /** The open value does not fit: what else comes of it is of no interest. */
   private isIgnored = false
@@ -103,16 +107,19 @@ export class Follower implements JsonListener {
     if (this.engine.hasCompleteValues) this.last = this.engine.takeValues().at(-1)
   }
 
-  /** The open value, if there is more of it to be seen than the last time. */
-  partial<I>(isLast: boolean): Partial<I> | undefined {
+  /**
+   * The open value, if there is more of it to be seen than the last time. Given the time, in milliseconds, it waits until
+   * it is paid.
+   */
+  partial<I>(now: (() => number) | undefined): Partial<I> | undefined {
     const { engine } = this
     if (this.changes === this.shown || this.isIgnored || this.doubt !== undefined) return undefined
-    if (!isLast && this.credit < this.cost) return undefined
+    if (now !== undefined && !this.isPaid(now)) return undefined
     const value = engine.snapshot()
     if (value === undefined) return undefined
     this.shown = this.changes
     this.cost = engine.snapshotCost
-    this.credit = Math.max(0, this.credit - this.cost)
+    this.credit -= this.cost
     const open = engine.openPath()
     return {
       _tag: "Partial",
@@ -161,6 +168,14 @@ export class Follower implements JsonListener {
 
   onDrop(): void {
     this.restart()
+  }
+
+  private isPaid(now: () => number): boolean {
+    if (this.credit >= this.cost) return true
+    const time = now()
+    this.credit = Math.min(this.cost, this.credit + slotsPerMilli * (time - this.paidAt))
+    this.paidAt = time
+    return this.credit >= this.cost
   }
 
   private mismatch({ issue, slot }: Misfit): StreamError.StreamErrorOf<"SchemaMismatch"> {

@@ -353,6 +353,7 @@ const grow = <S extends Schema.Constraint, A, E>(
   schema: S,
   options: SchemaOptions | undefined,
   out: Output<A, E | OperatorError, S["DecodingServices"]>,
+  now: () => number,
   wrap: (growing: Growing<S["Type"], S["Encoded"], "result">) => A
 ): Growth => {
   const mismatches: Record<OnMismatch, Rule<S["Type"], A>["mismatch"]> = {
@@ -379,7 +380,7 @@ const grow = <S extends Schema.Constraint, A, E>(
   })
   const { engine } = follower
   const show = (isLast: boolean): void => {
-    const partial = follower.partial<S["Encoded"]>(isLast)
+    const partial = follower.partial<S["Encoded"]>(isLast ? undefined : now)
     if (partial !== undefined) out.push(wrap(partial))
   }
   return {
@@ -403,8 +404,8 @@ const grow = <S extends Schema.Constraint, A, E>(
 const makePartials = <S extends Schema.Constraint>(schema: S, options?: SchemaOptions) => {
   check(options)
   type Item = Growing<S["Type"], S["Encoded"], "result">
-  return operator((out: Output<Item, OperatorError, S["DecodingServices"]>): Reader<string> => {
-    const growth = grow(schema, options, out, identity<Item>)
+  return operator((out: Output<Item, OperatorError, S["DecodingServices"]>, now): Reader<string> => {
+    const growth = grow(schema, options, out, now, identity<Item>)
     return {
       read(chunks) {
         for (const chunk of chunks) {
@@ -431,9 +432,10 @@ const makePartials = <S extends Schema.Constraint>(schema: S, options?: SchemaOp
  *   whole field that its schema rejects, a missing one. What comes of it afterwards is read over, or never pulled. What
  *   needs an effect, or the whole value, is said at the end.
  * - What counts as a value is as in {@link decode}.
- * - Showing a wide container costs its width, so partials are spaced out where they are wide: each code unit of text pays
- *   for 32 slots. Up to a width of about 100 there is one for each token, at 10,000 one for about 100 tokens. The last state
- *   before the text ends or fails is always shown.
+ * - Showing a container that is open costs its width, so a partial waits until that is paid: each code unit of text pays for
+ *   8 elements or fields, each millisecond for 10,000. At the pace of a model there is one for each pull; at full speed one
+ *   for each token up to a width of about 30, one for 300 tokens at 10,000. The last state before the text ends or fails is
+ *   always shown.
  * - Partials are made when they are pulled: a slow consumer gets fewer and not later ones, if what it pulls from waits in
  *   larger pulls, as responses and `Stream.buffer` do.
  *
@@ -804,12 +806,12 @@ const makeToolArguments = <S extends Schema.Constraint>(name: string, schema: S,
   check(options)
   type Item = ToolArguments<Growing<S["Type"], S["Encoded"], "result">>
   type Failure = OperatorError | StreamError.StreamErrorOf<"ToolCallIncomplete">
-  return operator((out: Output<Item, Failure, S["DecodingServices"]>): Reader<StreamEvent.StreamEvent> => {
+  return operator((out: Output<Item, Failure, S["DecodingServices"]>, now): Reader<StreamEvent.StreamEvent> => {
     const calls = new Map<string, Growth>()
     const callOf = (id: string): Growth => {
       let call = calls.get(id)
       if (call === undefined) {
-        call = grow(schema, { ...options, strict: true }, out, (growing) => ({ id, arguments: growing }))
+        call = grow(schema, { ...options, strict: true }, out, now, (growing) => ({ id, arguments: growing }))
         calls.set(id, call)
       }
       return call

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Schema, SchemaParser, Stream } from "effect"
+import { type Duration, Effect, Exit, Fiber, Schema, SchemaParser, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Follower } from "../../src/json/JsonPartial.ts"
 import * as JsonShape from "../../src/json/JsonShape.ts"
@@ -177,42 +177,49 @@ describe("partials", () => {
 })
 
 describe("spacing", () => {
-  /** How many slots the partials of a text have, at one token a pull. */
-  const slots = (tokens: ReadonlyArray<string>): readonly [partials: number, slots: number] => {
-    let partials = 0
-    let slots = 0
-    const stream = fromPulls(tokens.map((token) => [token])).pipe(
-      JsonStream.partials(Schema.Struct({ n: Schema.Unknown }))
-    )
-    Effect.runSync(
-      Stream.runForEachArray(stream, (items) =>
-        Effect.sync(() => {
-          for (const item of items) {
-            if (item._tag !== "Partial") continue
-            partials++
+  /** How many partials a text has at one token a pull, and how many slots they have; no time passes but before a pull. */
+  const slots = (tokens: ReadonlyArray<string>, pause?: Duration.Input) =>
+    Effect.gen(function* () {
+      let partials = 0
+      let slots = 0
+      const text = fromPulls(tokens.map((token) => [token]))
+      const paced = pause === undefined ? text : Stream.tap(text, () => TestClock.adjust(pause))
+      yield* paced.pipe(
+        JsonStream.partials(Schema.Struct({ n: Schema.Unknown })),
+        Stream.runForEach((item) =>
+          Effect.sync(() => {
+            if (item._tag !== "Partial") return
             const { n = [] } = item.value as { readonly n?: object }
+            partials++
             slots += 1 + (Array.isArray(n) ? n.length : Object.keys(n).length)
-          }
-        })
+          })
+        )
       )
-    )
-    return [partials, slots]
-  }
+      return { partials, slots }
+    })
 
-  it("lets all snapshots cost what the text is long, and shows narrow values at each token", () => {
-    const numbers = (count: number) => ['{"n": [', ...Array.from({ length: count }, () => "12, "), "0]}"]
-    const [few] = slots(numbers(100))
-    assert.isAtLeast(few, 100)
-    for (const count of [1_000, 10_000]) {
-      const [partials, copied] = slots(numbers(count))
-      assert.isAtMost(copied, 32 * 4 * (count + 10))
-      assert.isAtLeast(partials, 128)
-    }
-    const members = Array.from({ length: 2_000 }, (_, i) => `"k${i}": 1, `)
-    const [partials, copied] = slots(['{"n": {', ...members, '"x": 0}}'])
-    assert.isAtMost(copied, 32 * 12 * 2_000)
-    assert.isAtLeast(partials, 100)
-  })
+  const numbers = (count: number) => ['{"n": [', ...Array.from({ length: count }, () => "12, "), "0]}"]
+
+  it.effect("lets all snapshots cost what the text is long", () =>
+    Effect.gen(function* () {
+      for (const count of [1_000, 10_000]) {
+        const { partials, slots: copied } = yield* slots(numbers(count))
+        assert.isAtMost(copied, 8 * 4 * (count + 10))
+        assert.isAtLeast(partials, 100)
+      }
+      const members = Array.from({ length: 2_000 }, (_, i) => `"k${i}": 1, `)
+      const { partials, slots: copied } = yield* slots(['{"n": {', ...members, '"x": 0}}'])
+      assert.isAtMost(copied, 8 * 12 * 2_000)
+      assert.isAtLeast(partials, 100)
+    })
+  )
+
+  it.effect("shows narrow values, and those at the pace of a model, at each token", () =>
+    Effect.gen(function* () {
+      assert.isAtLeast((yield* slots(numbers(30))).partials, 30)
+      assert.isAtLeast((yield* slots(numbers(1_000), "1 milli")).partials, 1_000)
+    })
+  )
 })
 
 describe("a value that cannot fit", () => {
