@@ -10,7 +10,7 @@
 import * as Duration from "effect/Duration"
 import * as Formatter from "effect/Formatter"
 import * as Schema from "effect/Schema"
-import type { StreamResult } from "./StreamResult.ts"
+import type { PartialResult } from "./StreamResult.ts"
 
 // -----------------------------------------------------------------------------
 // reasons
@@ -302,7 +302,7 @@ export class StreamError extends Schema.TaggedError<StreamError>("effect-llm-str
   context: Schema.optional(StreamContext)
 }) {
   /** What had arrived before the failure, where the failing function kept it. */
-  declare readonly partial?: StreamResult | undefined
+  declare readonly partial?: PartialResult | undefined
 
   override get message(): string {
     return describe(this.reason)
@@ -337,7 +337,7 @@ export type StreamErrorOf<K extends Reason["_tag"]> = StreamError & {
  */
 export const make = <const R extends Reason>(
   reason: R,
-  options?: { readonly context?: StreamContext | undefined; readonly partial?: StreamResult | undefined }
+  options?: { readonly context?: StreamContext | undefined; readonly partial?: PartialResult | undefined }
 ): StreamErrorOf<R["_tag"]> => {
   const error = new StreamError({ reason, context: options?.context })
   if (options?.partial !== undefined) {
@@ -360,7 +360,7 @@ export const isStreamError = (u: unknown): u is StreamError => u instanceof Stre
  * @category combinators
  * @since 0.1.0
  */
-export const withPartial = <E extends StreamError>(error: E, partial: StreamResult): E =>
+export const withPartial = <E extends StreamError>(error: E, partial: PartialResult): E =>
   make(error.reason, { context: error.context, partial }) as E
 
 /**

@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import type { Json } from "./internal/jsonModel.ts"
 
 // -----------------------------------------------------------------------------
 // finish reason
@@ -263,6 +264,18 @@ export interface StreamResult {
   readonly usage?: Usage | undefined
   readonly metadata: ReadonlyArray<MetadataEntry>
   readonly stats: Stats
+}
+
+/**
+ * What had arrived before a failure, as far as the function that failed keeps it: the handler all of a
+ * {@link StreamResult}, `JsonStream.collect` and `JsonStream.run` the JSON.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PartialResult extends Partial<StreamResult> {
+  /** The JSON value so far: strings may be cut, and the last fields be missing. */
+  readonly json?: Json | undefined
 }
 
 /**

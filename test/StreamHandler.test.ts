@@ -128,7 +128,7 @@ describe("a stream that does not end well", () => {
       const { events, failure } = yield* collect(StreamHandler.events()(Stream.make(start(0), delta(0, "a"))))
       assert.deepStrictEqual(tagsOf(events), ["Start", "Delta"])
       assert.deepStrictEqual(failure?.reason, { _tag: "Truncated", expected: "its End event" })
-      assert.deepStrictEqual([failure?.partial?.text, failure?.partial?.stats.outcome], ["a", "failed"])
+      assert.deepStrictEqual([failure?.partial?.text, failure?.partial?.stats?.outcome], ["a", "failed"])
       const nothing = yield* Effect.flip(StreamHandler.run()(Stream.empty))
       assert.deepStrictEqual([nothing.reason._tag, nothing.partial?.text], ["Truncated", ""])
       assert.deepStrictEqual((yield* traces).ends, [

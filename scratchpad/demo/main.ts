@@ -62,7 +62,7 @@ const explain = (failure: unknown): string => {
   const message = Predicate.hasProperty(failure, "message") ? String(failure.message) : String(failure)
   if (!StreamError.isStreamError(failure)) return message
   const { reason } = failure
-  if (reason._tag === "Truncated" && failure.partial?.stats.firstTokenMs === undefined) {
+  if (reason._tag === "Truncated" && failure.partial?.stats?.firstTokenMs === undefined) {
     return `${message}: it held nothing of an answer`
   }
   return reason._tag === "MalformedFrame" && reason.cause instanceof Error

@@ -102,6 +102,8 @@ export class JsonEngine {
   private limitAt = Number.POSITIVE_INFINITY
   private literal = ""
   private literalAt = 0
+  /** The open string is not shown. */
+  private isTextHidden = false
 
   /** Throws a `RangeError` for an impossible limit. */
   constructor(options: JsonEngineOptions = {}) {
@@ -170,9 +172,25 @@ export class JsonEngine {
     return this.tree.depth
   }
 
+  /** The key or the index of what a listener is told about. */
+  get slot(): string | number {
+    const { array, index, key } = this.tree.top
+    return array === undefined ? key : index
+  }
+
   /** The path of what a listener is told about. */
   path(): Array<string | number> {
     return pathOf(this.tree.frames, this.tree.depth)
+  }
+
+  /** The path of the innermost value that is not whole. */
+  openPath(): JsonPath {
+    return this.pathIn(this.state)
+  }
+
+  /** For a listener that is told that a string opens: it stays out of partials until it is whole. */
+  hideText(): void {
+    this.isTextHidden = true
   }
 
   /**
@@ -267,6 +285,7 @@ export class JsonEngine {
               if (!this.text.isEmpty || !isFirst) piece = this.text.finish(piece)
               // A slice keeps its chunk alive. That it may, as long as it is a good part of it.
               else if (length > 4 * piece.length) piece = detachSlice(piece)
+              if (this.isTextHidden) this.showText()
               tree.put(piece)
               piece = ""
               if (tree.depth > watched) state = AFTER
@@ -490,7 +509,7 @@ export class JsonEngine {
   }
 
   private get openText(): string | undefined {
-    return this.state >= STRING ? this.text.visible : undefined
+    return this.state >= STRING && !this.isTextHidden ? this.text.visible : undefined
   }
 
   /** Whether the current slot of the innermost container waits for its value or the rest of it. */
@@ -514,6 +533,12 @@ export class JsonEngine {
     } else this.limitAt += output.settle(this.base + i)
     this.makeRoom()
     return tree.depth > 0 ? AFTER : this.isStrict ? DONE : SEARCH
+  }
+
+  /** The hidden string is whole: a change that can be seen. */
+  private showText(): void {
+    this.isTextHidden = false
+    this.tree.changes++
   }
 
   private finishNumber(): void {
@@ -543,6 +568,7 @@ export class JsonEngine {
     this.keys.clear()
     this.escapes.clear()
     this.output.clear()
+    this.isTextHidden = false
     this.limitAt = Number.POSITIVE_INFINITY
   }
 

@@ -50,7 +50,8 @@ export type JsonRoots = "objects" | "arrays" | "all" | "fenced"
 
 /**
  * Is told what happens inside values that count, in order, while `feed` runs. `JsonEngine.path` is then the path of what
- * the event is about. A listener must not call the engine's other methods.
+ * the event is about, and `slot` and `depth` belong to it. A listener must not call the engine's other methods, but for
+ * `hideText`.
  *
  * @since 0.1.0
  */

@@ -1,6 +1,6 @@
 /** Running streams of events, and looking at what came. */
 import { assert } from "@effect/vitest"
-import { Cause, Effect, Formatter, Schema, Stream } from "effect"
+import { Array as Arr, Cause, Effect, Formatter, Schema, Stream } from "effect"
 import { inspect } from "node:util"
 import * as StreamError from "../../src/StreamError.ts"
 import * as StreamEvent from "../../src/StreamEvent.ts"
@@ -96,4 +96,10 @@ export const resplit = (bytes: Uint8Array, pieces: number, next: () => number): 
     (a, b) => a - b
   )
   return [0, ...cuts].map((from, i) => bytes.subarray(from, cuts[i]))
+}
+
+/** A stream of exactly these pulls, and the failure behind them. */
+export const fromPulls = <A, E = never>(pulls: ReadonlyArray<ReadonlyArray<A>>, failure?: E): Stream.Stream<A, E> => {
+  const stream = Stream.flattenArray(Stream.fromIterable(pulls.filter(Arr.isReadonlyArrayNonEmpty)))
+  return failure === undefined ? stream : Stream.concat(stream, Stream.fail(failure))
 }
