@@ -280,7 +280,8 @@ export const detect = (options?: Protocol.Options) => {
           if (finding._tag === "Failure") return (next = Effect.fail(finding.failure))
           let source: Pull.Pull<In, E> = Effect.suspend(() => {
             source = rest
-            return Arr.isArrayNonEmpty(held) ? Effect.succeed(held) : rest
+            const all = held.splice(0)
+            return Arr.isArrayNonEmpty(all) ? Effect.succeed(all) : rest
           })
           const bytes = Stream.fromPull(Effect.succeed(Effect.suspend(() => source)))
           const events = decoders.get(finding.candidate)!(bytes)
