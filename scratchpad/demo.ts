@@ -2,12 +2,14 @@
  * The demo: a model's answer through the pipeline, as it streams. `npm run demo -- --help` explains it.
  *
  * The pipeline is in `main`. What it is made of: `demo/options.ts` reads the command line, `demo/source.ts` chooses who
- * answers (a provider of its own, a recording, a server), `demo/view.ts` shows events and figures.
+ * answers (a provider of its own, a recording, a server), `demo/view.ts` shows events and figures, `demo/recipe.ts` a JSON
+ * object that fills in.
  */
 import { Console, Effect, Stream } from "effect"
 import { ContentFilter, StreamCallbacks, StreamHandler, StreamModel } from "../src/index.ts"
 import * as Main from "./demo/main.ts"
 import * as Options from "./demo/options.ts"
+import * as Recipe from "./demo/recipe.ts"
 import * as Source from "./demo/source.ts"
 import * as Terminal from "./demo/terminal.ts"
 import * as View from "./demo/view.ts"
@@ -17,6 +19,7 @@ const main = Effect.gen(function* () {
   if (options.help) return yield* Console.log(Options.help)
 
   const source = yield* Source.choose(options)
+  if (options.json) return yield* Effect.provide(Recipe.show(source), source.layer)
   const view = yield* View.make(source)
   const handler = yield* StreamHandler.make()
   yield* Effect.forkScoped(view.live(handler.stats))

@@ -217,6 +217,21 @@ No more of this.
   })
 })
 
+describe.concurrent("demo, JSON", () => {
+  it("shows each value as soon as it is whole, in a pipe", async () => {
+    const { exitCode, stderr, stdout } = await run(["--json", "--pace", "0"])
+    assert.strictEqual(stderr, "")
+    assert.strictEqual(exitCode, 0)
+    assert.include(stdout, '\n/serves 4\n/ingredients/0/name "wheat flour"\n/ingredients/0/grams 300\n')
+    assert.match(stdout, /\nThe recipe is whole, and fits its schema\.\n$/)
+    assert.strictEqual(stdout.match(/^\/title /gm)?.length, 1)
+  })
+
+  it("excludes a recording", async () => {
+    assertOneLine(await run(["--json", fileOf("any.sse", "")]), "--json")
+  })
+})
+
 describe.concurrent("demo, a server", () => {
   it("asks what it is told to, with model and key", async () => {
     const { exitCode, stderr, stdout } = await asking(

@@ -1,9 +1,11 @@
-/** The test cases of the Python module, in their Effect form. Those of its JSON parser come with the JSON modules. */
+/** The test cases of the Python module, in their Effect form. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import {
   chunkStream,
   ContentFilter,
+  JsonStream,
+  JsonStreamParser,
   StreamBuffer,
   StreamCallbacks,
   StreamEvent,
@@ -90,6 +92,52 @@ describe("StreamHandler", () => {
       const layer = StreamCallbacks.layer({ onDelta: (event) => Effect.sync(() => deltas.push(event.delta)) })
       yield* Stream.make("a", "b").pipe(StreamEvent.fromText, StreamHandler.run(), Effect.provide(layer))
       assert.deepStrictEqual(deltas, ["a", "b"])
+    })
+  )
+})
+
+describe("JSONStreamParser", () => {
+  it("simple object, fed in pieces", () => {
+    const parser = JsonStreamParser.make()
+    parser.feed('{"key": "va')
+    assert.isFalse(parser.hasCompleteValues)
+    parser.feed('lue"}')
+    assert.isTrue(parser.hasCompleteValues)
+    assert.deepStrictEqual(parser.takeValues(), [{ key: "value" }])
+    assert.isFalse(parser.hasCompleteValues)
+  })
+
+  it("several objects, nested ones, braces and escaped quotes in strings", () => {
+    const parser = JsonStreamParser.make()
+    parser.feed('{"a": 1} text {"b": {"c": [1, {"d": 2}]}} {"e": "a { brace } and a \\" quote"}')
+    assert.deepStrictEqual(parser.takeValues(), [
+      { a: 1 },
+      { b: { c: [1, { d: 2 }] } },
+      { e: 'a { brace } and a " quote' }
+    ])
+  })
+
+  it("invalid JSON is passed over", () => {
+    const parser = JsonStreamParser.make()
+    parser.feed('{invalid} {"valid": true}')
+    assert.deepStrictEqual(parser.takeValues(), [{ valid: true }])
+  })
+
+  it("reset", () => {
+    const parser = JsonStreamParser.make()
+    parser.feed('{"key": ')
+    parser.reset()
+    parser.feed('{"a": 1}')
+    assert.deepStrictEqual(parser.takeValues(), [{ a: 1 }])
+  })
+
+  it.effect("what it wished for: top-level arrays", () =>
+    Effect.gen(function* () {
+      const values = yield* Stream.make('[{"a": 1}, ', '{"a": 2}] and ["b"]').pipe(
+        JsonStream.values(),
+        Stream.runCollect
+      )
+      assert.deepStrictEqual(values, [[{ a: 1 }, { a: 2 }], ["b"]])
     })
   )
 })

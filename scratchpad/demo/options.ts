@@ -8,12 +8,15 @@ import { parseArgs } from "node:util"
 const flags = {
   prompt: { type: "string", short: "p", value: "TEXT", help: "what to ask the model" },
   filter: { type: "string", short: "f", multiple: true, value: "TEXT", help: "redact TEXT too; may be repeated" },
+  json: { type: "boolean", short: "j", help: "ask for a recipe as JSON, shown as it fills in" },
   pace: { type: "string", value: "MS", help: "pause between tokens, or pieces of FILE; 0: none" },
   help: { type: "boolean", short: "h", help: "explain this" }
 } as const
 
 export interface Options {
   readonly help: boolean
+  /** A recipe as JSON, not an answer as text. */
+  readonly json: boolean
   /** A recording, or `-` for standard input. */
   readonly file: string | undefined
   readonly prompt: string | undefined
@@ -39,8 +42,10 @@ export const parse = Effect.fnUntraced(function* (args: ReadonlyArray<string>): 
   if (values.pace === "" || (pace !== undefined && !(pace >= 0 && pace <= 60_000))) {
     return yield* usage(`--pace must be a number of milliseconds, 0 to 60000, got "${values.pace}"`)
   }
+  if (values.json === true && file !== undefined) return yield* usage(`--json and "${file}" exclude each other`)
   return {
     help: values.help === true,
+    json: values.json === true,
     file,
     prompt: values.prompt ?? (words || undefined),
     filters: values.filter ?? [],

@@ -21,6 +21,33 @@ Chunk borders respect nothing, though: they cut words, and they cut secrets. Say
 
 At the end my server says why it stopped and what it counted. Were the line cut before that, you would be told: a stream without its end is a failure, not an answer.`
 
+/** What the model writes when it is asked for JSON: with a word before it, and in a fence, as models do. */
+const recipe = `Here you are:
+
+\`\`\`json
+${JSON.stringify(
+  {
+    title: "Dumplings with chives and “lucky” pork",
+    level: "medium",
+    serves: 4,
+    ingredients: [
+      { name: "wheat flour", grams: 300 },
+      { name: "minced pork", grams: 250 },
+      { name: "garlic chives", grams: 80.5 }
+    ],
+    steps: [
+      "Knead flour and water to a smooth dough, and let it rest for half an hour.",
+      "Mix pork and chives with soy sauce, sesame oil and a pinch of salt.",
+      "Roll out rounds, fill and fold them; then steam them for eight minutes."
+    ]
+  },
+  null,
+  2
+)}
+\`\`\`
+
+Enjoy!`
+
 export interface Options {
   /** Milliseconds between tokens, on average; 0 for none. */
   readonly pace: number
@@ -45,6 +72,7 @@ export const serve = Effect.fnUntraced(function* (options: Options): Effect.fn.R
 interface Body {
   readonly messages?: unknown
   readonly stream?: unknown
+  readonly response_format?: { readonly type?: unknown }
 }
 
 const respond = Effect.fnUntraced(function* (
@@ -65,7 +93,8 @@ const respond = Effect.fnUntraced(function* (
   }
 
   const promptTokens = tokensOf(body.messages.map((message) => String(message?.content)).join(" ")).length
-  const frames = framesOf(promptTokens)
+  const isJson = body.response_format?.type === "json_object"
+  const frames = isJson ? framesOf("", recipe, promptTokens) : framesOf(reasoning, answer, promptTokens)
   let sent = 0
   const write = (text: string) => Effect.sync(() => response.write(text))
   yield* Effect.gen(function* () {
@@ -97,7 +126,7 @@ const pause = (mean: number): Effect.Effect<void> =>
 const tokensOf = (text: string): ReadonlyArray<string> => text.match(/ ?\p{L}{1,6}|\d{1,2}| ?[^\p{L}\d\s]|\s+/gu) ?? []
 
 /** The server-sent events of the answer: the role, one for each token, the finish reason, the usage. */
-const framesOf = (promptTokens: number): ReadonlyArray<string> => {
+const framesOf = (reasoning: string, answer: string, promptTokens: number): ReadonlyArray<string> => {
   const head = { id: "chatcmpl-demo", object: "chat.completion.chunk", created: Math.floor(Date.now() / 1000), model }
   const frame = (fields: object) => `data: ${JSON.stringify({ ...head, ...fields })}\n\n`
   const choice = (delta: object, finish_reason: string | null = null) =>

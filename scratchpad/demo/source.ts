@@ -29,11 +29,13 @@ const environment = Config.all({
   apiKey: Config.map(variable("LLM_API_KEY"), (key) => (key === "" ? undefined : Redacted.make(key)))
 })
 
+const recipePrompt = "A recipe for dumplings, as JSON: title, level, serves, ingredients (name, grams), steps."
+
 export const choose = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<Source, UsageError | Config.ConfigError, Terminal> {
   const terminal = yield* Terminal
-  const prompt = options.prompt ?? "How does your answer reach me, token by token?"
+  const prompt = options.prompt ?? (options.json ? recipePrompt : "How does your answer reach me, token by token?")
 
   if (options.file !== undefined) {
     const title = options.file === "-" ? "recording from standard input" : `recording ${options.file}`

@@ -18,6 +18,8 @@ export class Terminal extends Context.Service<
     /** Columns that a line may take; endless in a pipe. */
     readonly columns: Effect.Effect<number>
     readonly write: (text: string, style?: Style | undefined) => Effect.Effect<void>
+    /** Shows lines in place of those that the last call showed; nothing may be written between. For terminals only. */
+    readonly redraw: (text: string) => Effect.Effect<void>
     /** Begins a new block of text, one empty line below what there is. */
     readonly paragraph: Effect.Effect<void>
     /** Shows the live line, or takes it away. */
@@ -64,10 +66,24 @@ const make = (stdout: NodeJS.WriteStream) => {
     newlines = trailing === clean.length ? newlines + trailing : trailing
   }
 
+  let height = 0
+  const redraw = (text: string) => {
+    const rows = (stdout.rows || 24) - 1
+    // What does not fit has scrolled away and cannot be drawn over: the last lines count.
+    const shown = visible(text)
+      .split("\n")
+      .slice(-rows)
+      .map((line) => shorten(line, columns()))
+    put(`${height > 1 ? `\x1b[${height - 1}A` : ""}\r\x1b[J${shown.join("\n")}`)
+    height = shown.length
+    newlines = 0
+  }
+
   return Terminal.of({
     isLive,
     columns: Effect.sync(columns),
     write: (text, style) => Effect.sync(() => write(text, style)),
+    redraw: (text) => Effect.sync(() => redraw(text)),
     paragraph: Effect.sync(() => {
       if (newlines < 2) write("\n".repeat(2 - newlines))
     }),
