@@ -7,6 +7,7 @@
  */
 import { Console, Effect, Stream } from "effect"
 import { ContentFilter, StreamCallbacks, StreamHandler, StreamModel } from "../src/index.ts"
+import * as Guard from "./demo/guard.ts"
 import * as Main from "./demo/main.ts"
 import * as Options from "./demo/options.ts"
 import * as Recipe from "./demo/recipe.ts"
@@ -26,7 +27,9 @@ const main = Effect.gen(function* () {
 
   yield* StreamModel.stream({ prompt: source.prompt }).pipe(
     view.watch,
-    ContentFilter.make({ patterns: source.secrets, replacement: View.redacted }),
+    options.guard
+      ? ContentFilter.make({ rules: Guard.rules(source.secrets), replacement: View.redacted })
+      : ContentFilter.make({ patterns: source.secrets, replacement: View.redacted }),
     handler.events,
     Stream.runForEach(view.show),
     Effect.provide(StreamCallbacks.layer({ onExit: view.summary })),

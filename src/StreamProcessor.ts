@@ -118,9 +118,10 @@ export interface Transducer<out E = never> {
   readonly step: (event: StreamEvent.StreamEvent, out: Array<StreamEvent.StreamEvent>) => E | typeof stop | undefined
   /**
    * The stream is over: pushes onto `out` what is still held back. A terminal event has come through `step` before, where
-   * there was one; a stream that failed or that was cut has none.
+   * there was one; a stream that failed or that was cut has none. An error returned is the stream's failure, unless it has
+   * failed already.
    */
-  readonly flush: (out: Array<StreamEvent.StreamEvent>) => void
+  readonly flush: (out: Array<StreamEvent.StreamEvent>) => E | undefined | void
 }
 
 /**
@@ -176,10 +177,9 @@ export function transduce<E>(open: () => Transducer<E>): StreamProcessor<E> {
         next = end
         return Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : end
       }
-      const flushThen = (end: Out): Out => {
+      const flushThen = (end: (error: E | undefined | void) => Out): Out => {
         const out: Array<StreamEvent.StreamEvent> = []
-        flush(out)
-        return endWith(out, end)
+        return endWith(out, end(flush(out)))
       }
       const pull: Out = Pull.matchEffect(upstream, {
         onSuccess: (events): Out => {
@@ -192,8 +192,8 @@ export function transduce<E>(open: () => Transducer<E>): StreamProcessor<E> {
           return Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : pull
         },
         onFailure: (cause): Out =>
-          Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : flushThen(Effect.failCause(cause)),
-        onDone: (): Out => flushThen(Cause.done())
+          Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : flushThen(() => Effect.failCause(cause)),
+        onDone: (): Out => flushThen((error) => (error === undefined ? Cause.done() : Effect.fail(error)))
       })
       let next = pull
       return Effect.suspend(() => next)

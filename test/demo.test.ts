@@ -130,6 +130,21 @@ describe.concurrent("demo, its own provider", () => {
     }
   })
 
+  it("redacts by shape what is split over chunks, with --guard only", async () => {
+    const plain = await run(["--pace", "0"])
+    assert.include(plain.stdout, `the address ${Provider.address}, takes`)
+    const { exitCode, stderr, stdout } = await run(["--pace", "0", "--guard", "-f", "nothing waits"])
+    assert.strictEqual(stderr, "")
+    assert.strictEqual(exitCode, 0)
+    assert.notInclude(stdout, Provider.secret)
+    assert.notInclude(stdout, "lovelace")
+    assert.include(stdout, "such as the address [REDACTED], takes a rule")
+    assert.include(stdout, "I let slip the key [REDACTED] in the middle")
+    assert.include(stdout, "as soon as it is there — [REDACTED] for the end")
+    assert.match(stdout, /The guard counted: secret 3, email 1\.\n/)
+    assert.match((await run(["--help"])).stdout, /-g, --guard +redact/)
+  })
+
   it("is stopped by Ctrl-C, sees it, and the figures so far are printed", async () => {
     const { exitCode, stderr, stdout } = await run(["--pace", "20"], {
       onStdout: (stdout, child) => {

@@ -9,6 +9,7 @@ const flags = {
   prompt: { type: "string", short: "p", value: "TEXT", help: "what to ask the model" },
   filter: { type: "string", short: "f", multiple: true, value: "TEXT", help: "redact TEXT too; may be repeated" },
   json: { type: "boolean", short: "j", help: "ask for a recipe as JSON, shown as it fills in" },
+  guard: { type: "boolean", short: "g", help: "redact addresses, numbers and keys by their shape" },
   pace: { type: "string", value: "MS", help: "pause between tokens, or pieces of FILE; 0: none" },
   help: { type: "boolean", short: "h", help: "explain this" }
 } as const
@@ -21,6 +22,8 @@ export interface Options {
   readonly file: string | undefined
   readonly prompt: string | undefined
   readonly filters: ReadonlyArray<string>
+  /** Whether ready-made rules are applied too. */
+  readonly guard: boolean
   /** Milliseconds. */
   readonly pace: number | undefined
 }
@@ -49,6 +52,7 @@ export const parse = Effect.fnUntraced(function* (args: ReadonlyArray<string>): 
     file,
     prompt: values.prompt ?? (words || undefined),
     filters: values.filter ?? [],
+    guard: values.guard === true,
     pace
   }
 })

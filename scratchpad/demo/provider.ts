@@ -13,11 +13,14 @@ export const model = "demo-1"
 /** What the model ought to keep to itself. */
 export const secret = "sk-demo-7fQ2xLr9"
 
+/** What only `--guard` keeps back: nobody knew it beforehand. */
+export const address = "ada.lovelace@demo.example.org"
+
 const reasoning = `They want to know how my answer travels. My notes hold the key ${secret}; it must not get out, not even in here.`
 
-const answer = `You are watching it. I write one token at a time, and my server sends each of them at once, as a server-sent event over HTTP: some two hundred small messages for this answer. On your side they become typed events, and every stage of the pipeline handles an event as soon as it is there — nothing waits for the end.
+const answer = `You are watching it. I write one token at a time, and my server sends each of them at once, as a server-sent event over HTTP: a few hundred small messages for this answer. On your side they become typed events, and every stage of the pipeline handles an event as soon as it is there — nothing waits for the end.
 
-Chunk borders respect nothing, though: they cut words, and they cut secrets. Say I let slip the key ${secret} in the middle of a sentence. No single chunk contains it, so a filter that looks at one chunk after the other lets it pass. The filter here holds back what could still become the key, and not a character more: a harmless sk-demo goes on, the key does not.
+Chunk borders respect nothing, though: they cut words, and they cut secrets. Say I let slip the key ${secret} in the middle of a sentence. No single chunk contains it, so a filter that looks at one chunk after the other lets it pass. The filter here holds back what could still become the key, and not a character more: a harmless sk-demo goes on, the key does not. What has only a shape, such as the address ${address}, takes a rule: run me with --guard, and it does not show either.
 
 At the end my server says why it stopped and what it counted. Were the line cut before that, you would be told: a stream without its end is a failure, not an answer.`
 

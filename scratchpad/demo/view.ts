@@ -4,6 +4,7 @@
 import { Effect } from "effect"
 import { type StreamEvent, StreamProcessor, type StreamResult, type StreamStats } from "../../src/index.ts"
 import { Cuts, type Hit } from "./cuts.ts"
+import * as Guard from "./guard.ts"
 import type { Source } from "./source.ts"
 import { type Style, Terminal } from "./terminal.ts"
 import { lines } from "./wrap.ts"
@@ -101,7 +102,15 @@ export const make = Effect.fnUntraced(function* (source: Source) {
     return terminal.isLive ? Effect.forever(Effect.andThen(draw, Effect.sleep("100 millis"))) : Effect.void
   }
 
-  const showFilter = Effect.gen(function* () {
+  const showFilter = Effect.fnUntraced(function* (result: StreamResult.StreamResult) {
+    const counts = Guard.counts(result)
+    if (counts.length > 0) {
+      yield* begin("filter")
+      yield* terminal.write(
+        `The guard counted: ${counts.map(([rule, count]) => `${rule} ${count}`).join(", ")}.\n`,
+        "dim"
+      )
+    }
     if (source.secrets.length === 0) return
     const hits = cuts.find(source.secrets)
     yield* begin("filter")
@@ -129,7 +138,7 @@ export const make = Effect.fnUntraced(function* (source: Source) {
     // Nothing of an answer arrived: the failure says it all.
     if (result.stats.outcome === "failed" && result.stats.firstTokenMs === undefined) return
     for (const { argumentsText, name } of calls.values()) yield* showCall("tool call, cut", name, argumentsText, "red")
-    yield* showFilter
+    yield* showFilter(result)
     yield* showTable(result)
   })
 

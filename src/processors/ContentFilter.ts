@@ -1,27 +1,35 @@
 /**
- * Replaces forbidden text, wherever chunk borders cut it.
+ * Replaces forbidden text, wherever chunk borders cut it: literals by `patterns`, or literals and regular expressions by
+ * `rules`, each with an action of its own.
  *
  * What is filtered is a text: a run of answer, of reasoning or of refusal. It goes on over parts, whose concatenation is what
  * a reader sees, over Metadata and over Progress. It ends where other content begins (text of another kind, a tool call or
  * its result) and at the stream's end.
  *
- * 1. Each text becomes what the whole-text reference makes of it, for every way of splitting it: leftmost, then longest, not
- *    overlapping.
- * 2. Text is held back only while it could still become a match, and never a character more. Where the text ends, and before
- *    a failure, what is held back is released.
- * 3. Order is kept. A match over several parts is shown in the one where it begins. Of what follows held-back text, Metadata
- *    waits with it, up to a limit; Progress passes; all else ends the text and with it the wait.
+ * 1. Each text becomes what the whole-text reference makes of it, for every way of splitting it: leftmost, then longest, then
+ *    the earlier rule; not overlapping. A regular expression matches at a position what `RegExp` matches there.
+ * 2. Text is held back only while it could still become a match. With `patterns` that is never a character more than it must
+ *    be; with rules, see {@link make}. Where the text ends, and before a failure, what is held back is released, but for what a
+ *    rule blocks.
+ * 3. Order is kept. A match over several parts is shown in the one where it begins (a mask in each). Of what follows held-back
+ *    text, Metadata waits with it, up to a limit; Progress passes; all else ends the text and with it the wait.
+ * 4. Time is linear in the text. For literals it does not grow with their number, but for the cost of memory; each regular
+ *    expression is followed by itself, without backtracking.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as LiteralMatcher from "../internal/literalMatcher.ts"
+import * as RuleSearch from "../internal/ruleSearch.ts"
 import { sizeOf } from "../internal/sizeOf.ts"
+import * as StreamBuffer from "../StreamBuffer.ts"
 import * as StreamConfig from "../StreamConfig.ts"
 import * as StreamError from "../StreamError.ts"
 import * as StreamEvent from "../StreamEvent.ts"
 import * as StreamProcessor from "../StreamProcessor.ts"
+import * as ContentRules from "./ContentRules.ts"
+import * as RuleFilter from "./RuleFilter.ts"
 
 // -----------------------------------------------------------------------------
 // options
@@ -32,6 +40,7 @@ import * as StreamProcessor from "../StreamProcessor.ts"
  * @since 0.1.0
  */
 export interface Options {
+  readonly rules?: undefined
   /** Literal texts to look for. Those of `StreamConfig` by default; an empty one throws a `RangeError`. */
   readonly patterns?: ReadonlyArray<string> | undefined
   /** What stands in the place of a match. That of `StreamConfig` by default: `"[FILTERED]"`. */
@@ -48,16 +57,85 @@ export interface Options {
   readonly maxWaiting?: number | undefined
 }
 
+/**
+ * What a rule looks for, and what becomes of what it finds.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type Rule = ContentRules.Rule
+
+/**
+ * Options of a filter by rules.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface RuleOptions {
+  /** Where rules match equally long at one place, the earlier counts. An impossible one throws a `RangeError`. */
+  readonly rules: ReadonlyArray<Rule>
+  /** What stands in the place of a match, unless its rule says it. That of `StreamConfig` by default: `"[FILTERED]"`. */
+  readonly replacement?: string | undefined
+  /** Of literals; `false` by default, as in {@link Options}. A regular expression has its flag `i`. */
+  readonly caseSensitive?: boolean | undefined
+  /**
+   * `true` by default: rules see the text in Unicode's normal form NFKC, so that full-width letters, ligatures and letters
+   * with separate accents are what they look like. What matches takes whole characters of the text; what does not, passes as
+   * it came.
+   */
+  readonly normalize?: boolean | undefined
+  /** How much Metadata may wait behind held-back text, in UTF-16 code units; each value counts some more. 1 Mi by default. */
+  readonly maxWaiting?: number | undefined
+}
+
+/**
+ * Ready-made rules. Each is a plain value: `{ ...ContentFilter.rules.email, action: "mask" }` is another.
+ *
+ * **Example** (Two of them)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { ContentFilter, StreamEvent } from "effect-llm-streaming"
+ *
+ * const text = Stream.make("Mail bob@exam", "ple.org, or pay 4111 1111 ", "1111 1111.").pipe(
+ *   StreamEvent.fromText,
+ *   ContentFilter.make({ rules: [ContentFilter.rules.email, { ...ContentFilter.rules.creditCard, action: "mask" }] }),
+ *   StreamEvent.text,
+ *   Stream.mkString
+ * )
+ * Effect.runSync(text) // => "Mail [FILTERED], or pay *******************."
+ * ```
+ *
+ * @category rules
+ * @since 0.1.0
+ */
+export const rules = {
+  email: ContentRules.email,
+  phone: ContentRules.phone,
+  creditCard: ContentRules.creditCard,
+  iban: ContentRules.iban,
+  apiKey: ContentRules.apiKey
+}
+
 // -----------------------------------------------------------------------------
 // processor
 // -----------------------------------------------------------------------------
 
 /**
- * A processor that replaces each match of the patterns.
+ * A processor that replaces each match of the patterns, or does to each match what its rule says.
  *
  * **Details**
  *
- * Fails with `BufferOverflow` when more than `maxWaiting` waits behind text that is held back.
+ * Fails with `BufferOverflow` when more than `maxWaiting` waits behind text that is held back, and with `ContentBlocked` where a
+ * rule blocks: what was before the match has been delivered, and nothing of the match is.
+ *
+ * With rules, a Metadata event of the kind `content-filter` before the end (or the failure) says what was found: `hits`, the
+ * number of matches by the name of the rule, and never their text. Without a match there is none.
+ *
+ * What rules hold back, at most: of a literal all but its last character, and of a whole word also that, until what follows is
+ * there; of a regular expression as much as it could match, as long as a way to match is open that `RegExp` would prefer to what
+ * it has, and as much more as its look-ahead can see. With `normalize`, the last character waits for its marks where a match
+ * could begin with it or go on.
  *
  * **Gotchas**
  *
@@ -80,10 +158,61 @@ export interface Options {
  * Effect.runSync(Stream.runCollect(text)) // => ["my ", "[FILTERED] is ", "[FILTERED]"]
  * ```
  *
+ * **Example** (Rules, and their report)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { ContentFilter, StreamEvent, StreamHandler } from "effect-llm-streaming"
+ *
+ * const result = Effect.runSync(
+ *   Stream.make("Ticket AB-12", "34 of ann@exa", "mple.org: Ａｃｍｅ wins").pipe(
+ *     StreamEvent.fromText,
+ *     ContentFilter.make({
+ *       rules: [
+ *         { name: "ticket", regExp: /[A-Z]{2}-\d{4,6}/, action: "mask", wholeWord: true },
+ *         { name: "customer", literals: ["Acme", "Initech"], replacement: "[CUSTOMER]" },
+ *         ContentFilter.rules.email
+ *       ]
+ *     }),
+ *     StreamHandler.run()
+ *   )
+ * )
+ * result.text // => "Ticket ******* of [FILTERED]: [CUSTOMER] wins"
+ * result.metadata // => [{ kind: "content-filter", metadata: { hits: { ticket: 1, email: 1, customer: 1 } } }]
+ * ```
+ *
  * @category processors
  * @since 0.1.0
  */
-export const make = (
+export function make(
+  options: RuleOptions
+): StreamProcessor.StreamProcessor<StreamError.StreamErrorOf<"BufferOverflow" | "ContentBlocked">>
+export function make(options?: Options): StreamProcessor.StreamProcessor<StreamError.StreamErrorOf<"BufferOverflow">>
+export function make(
+  options?: Options | RuleOptions
+): StreamProcessor.StreamProcessor<StreamError.StreamErrorOf<"BufferOverflow" | "ContentBlocked">> {
+  return options?.rules === undefined ? byPatterns(options) : byRules(options)
+}
+
+const byRules = (
+  options: RuleOptions
+): StreamProcessor.StreamProcessor<StreamError.StreamErrorOf<"BufferOverflow" | "ContentBlocked">> => {
+  const maxWaiting = StreamBuffer.checkMaxSize("maxWaiting", options.maxWaiting ?? 1024 * 1024)
+  const rules = options.rules.slice()
+  const open = RuleSearch.compile(rules.map(ContentRules.searched), {
+    caseSensitive: options.caseSensitive ?? false,
+    normalize: options.normalize ?? true
+  })
+  return (self) =>
+    Stream.unwrap(
+      Effect.map(StreamConfig.StreamConfig, (config) => {
+        const replacement = options.replacement ?? config.filterReplacement
+        return RuleFilter.make({ rules, open, replacement, maxWaiting })(self)
+      })
+    )
+}
+
+const byPatterns = (
   options?: Options
 ): StreamProcessor.StreamProcessor<StreamError.StreamErrorOf<"BufferOverflow">> => {
   const maxWaiting = options?.maxWaiting ?? 1024 * 1024

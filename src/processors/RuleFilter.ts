@@ -1,0 +1,144 @@
+/**
+ * A content filter by rules: finds their matches in each text, and does to each what its rule says.
+ *
+ * @since 0.1.0
+ */
+import type * as RuleSearch from "../internal/ruleSearch.ts"
+import * as StreamError from "../StreamError.ts"
+import * as StreamEvent from "../StreamEvent.ts"
+import * as StreamProcessor from "../StreamProcessor.ts"
+import type { Rule } from "./ContentRules.ts"
+import { HeldText } from "./HeldText.ts"
+
+/**
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly rules: ReadonlyArray<Rule>
+  /** Begins a text. */
+  readonly open: () => RuleSearch.RuleSearch
+  readonly replacement: string
+  readonly maxWaiting: number
+}
+
+type Blocked = StreamError.StreamErrorOf<"ContentBlocked">
+
+/**
+ * A processor that filters text by rules.
+ *
+ * @category processors
+ * @since 0.1.0
+ */
+export const make = (
+  options: Options
+): StreamProcessor.StreamProcessor<StreamError.StreamErrorOf<"BufferOverflow" | "ContentBlocked">> =>
+  StreamProcessor.transduce(() => {
+    type Out = Array<StreamEvent.StreamEvent>
+    const held = new HeldText(options.maxWaiting)
+    const hits = new Map<string, number>()
+    let text: { readonly tag: StreamEvent.TextEvent["_tag"]; readonly search: RuleSearch.RuleSearch } | undefined
+    let timestamp = 0
+
+    /** Sends text on; pieces of one event, or of its like, become one. `from` is where this step's events begin. */
+    const put = (event: StreamEvent.TextEvent, delta: string, out: Out, from: number) => {
+      if (delta === "") return
+      const last = out.length > from ? out.at(-1)! : undefined
+      if (last?._tag === event._tag && StreamEvent.isText(last) && last.part === event.part) {
+        out[out.length - 1] = { ...event, delta: last.delta + delta }
+      } else {
+        out.push(delta === event.delta ? event : { ...event, delta })
+      }
+    }
+
+    const drain = (search: RuleSearch.RuleSearch, out: Out): Blocked | undefined => {
+      const from = out.length
+      const pass = (event: StreamEvent.TextEvent, piece: string) => put(event, piece, out, from)
+      for (let match = search.next(); match !== undefined; match = search.next()) {
+        const rule = options.rules[match.rule]!
+        hits.set(rule.name, (hits.get(rule.name) ?? 0) + 1)
+        held.take(match.start, pass, out)
+        if (rule.action === "block" || match.isTooLong) {
+          return StreamError.make({ _tag: "ContentBlocked", rule: rule.name, offset: match.start })
+        }
+        const show = shown(rule, options.replacement)
+        held.take(match.end, (event, piece) => put(event, show(piece), out, from), out)
+      }
+      held.take(search.decided, pass, out)
+      return undefined
+    }
+
+    const endText = (out: Out): Blocked | undefined => {
+      if (text === undefined) return undefined
+      text.search.end()
+      const blocked = drain(text.search, out)
+      text = undefined
+      held.reset()
+      return blocked
+    }
+
+    const pushText = (event: StreamEvent.TextEvent, out: Out): Blocked | undefined => {
+      if (event.delta === "") {
+        if (held.isEmpty) out.push(event)
+        return undefined
+      }
+      if (text !== undefined && text.tag !== event._tag) {
+        const blocked = endText(out)
+        if (blocked !== undefined) return blocked
+      }
+      text ??= { tag: event._tag, search: options.open() }
+      held.push(event)
+      text.search.push(event.delta)
+      return drain(text.search, out)
+    }
+
+    const step = (event: StreamEvent.StreamEvent, out: Out) => {
+      if (StreamEvent.isText(event)) return pushText(event, out)
+      if (event._tag === "Metadata" && !held.isEmpty) {
+        const overflow = held.wait(event)
+        return overflow === undefined ? undefined : (endText(out) ?? overflow)
+      }
+      if (event._tag !== "Progress" && event._tag !== "Metadata") {
+        const blocked = endText(out)
+        if (blocked !== undefined) return blocked
+      }
+      if (StreamEvent.isTerminal(event)) report(out)
+      out.push(event)
+      return undefined
+    }
+
+    const report = (out: Out) => {
+      if (hits.size === 0) return
+      out.push(StreamEvent.metadata(timestamp, "content-filter", { metadata: { hits: Object.fromEntries(hits) } }))
+      hits.clear()
+    }
+
+    return {
+      step(event, out) {
+        timestamp = event.timestamp
+        const error = step(event, out)
+        if (error !== undefined) report(out)
+        return error
+      },
+      flush(out) {
+        const blocked = endText(out)
+        report(out)
+        return blocked
+      }
+    }
+  })
+
+/** What a piece of a match becomes. A match is replaced in its first piece, and masked in each. */
+const shown = (rule: Rule, replacement: string): ((piece: string) => string) => {
+  if (rule.action === "drop") return () => ""
+  if (rule.action === "mask") {
+    const mask = rule.replacement ?? "*"
+    return (piece) => mask.repeat(piece.replace(/[\udc00-\udfff]/g, "").length)
+  }
+  let rest: string | undefined
+  return () => {
+    const text = rest ?? rule.replacement ?? replacement
+    rest = ""
+    return text
+  }
+}
