@@ -233,11 +233,14 @@ const sourceFailure = (cause: unknown): StreamError.StreamErrorOf<"SourceFailure
  * @category HTTP
  * @since 0.1.0
  */
-export const decodeResponse = (
+export const decodeResponse = <D>(
   response: HttpClientResponse.HttpClientResponse,
   provider: string,
-  decode: <E>(bytes: Stream.Stream<Uint8Array, E>) => Stream.Stream<StreamEvent.StreamEvent, E | Protocol.DecodeError>
-): Stream.Stream<StreamEvent.StreamEvent, ResponseError> =>
+  decode: <E>(bytes: Stream.Stream<Uint8Array, E>) => Stream.Stream<StreamEvent.StreamEvent, E | D>
+): Stream.Stream<
+  StreamEvent.StreamEvent,
+  D | StreamError.StreamErrorOf<"ProviderFailure"> | StreamError.StreamErrorOf<"SourceFailure">
+> =>
   response.status >= 200 && response.status < 300
     ? decode(Stream.mapError(response.stream, sourceFailure))
     : Stream.unwrap(Effect.map(statusFailure(response, provider), Stream.fail))
@@ -265,7 +268,7 @@ const statusFailure = (
           status,
           code,
           message: message ?? `HTTP status ${status}`,
-          isRetryable: isRetryableStatus(status),
+          isRetryable: saysRetry(headers["x-should-retry"]) ?? isRetryableStatus(status),
           retryAfter:
             retryAfter(headers["retry-after-ms"], headers["retry-after"], now) ??
             (retryAfterMillis === undefined ? undefined : Duration.millis(retryAfterMillis))
@@ -274,6 +277,10 @@ const statusFailure = (
     )
   )
 }
+
+/** Where the server says so itself, it knows better than its status. */
+const saysRetry = (word: string | undefined): boolean | undefined =>
+  word === "true" ? true : word === "false" ? false : undefined
 
 const retryAfter = (
   millis: string | undefined,

@@ -453,3 +453,20 @@ describe("layers", () => {
     }).pipe(Effect.provide(FetchHttpClient.layer))
   )
 })
+
+it.live("whether to try again is what the server says, where it does", () =>
+  Effect.gen(function* () {
+    for (const [status, word, isRetryable] of [
+      [500, "false", false],
+      [400, "true", true],
+      [500, "perhaps", true]
+    ] as const) {
+      const server = yield* Loopback.serve((response) => {
+        response.writeHead(status, { "x-should-retry": word })
+        response.end()
+      })
+      const { failure } = yield* ask(server)
+      assert.strictEqual(reasonOf(failure, "ProviderFailure").isRetryable, isRetryable)
+    }
+  }).pipe(Effect.scoped)
+)

@@ -1,0 +1,44 @@
+/**
+ * The answer text and nothing else.
+ *
+ * Plain text has no way to say that it was cut: a failure breaks the connection off, which every client reports as an error.
+ * Nor has it a sign of life that shows nothing, so there are no heartbeats.
+ *
+ * @since 0.1.0
+ */
+import * as StreamEvent from "../StreamEvent.ts"
+import * as Responder from "./Responder.ts"
+
+/**
+ * A response that streams the answer text.
+ *
+ * **Example** (Text)
+ *
+ * ```ts
+ * import { Stream } from "effect"
+ * import { HttpEffect } from "effect/http"
+ * import { StreamEvent } from "effect-llm-streaming"
+ * import * as TextResponse from "effect-llm-streaming/serve/TextResponse"
+ *
+ * const handler = HttpEffect.toWebHandler(Stream.make("Hello", " World").pipe(StreamEvent.fromText, TextResponse.make()))
+ * const response = await handler(new Request("http://localhost/"))
+ * await response.text() // => "Hello World"
+ * ```
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const make = (options?: Omit<Responder.Options, "heartbeat">) =>
+  Responder.make(() => {
+    /** The first half of a surrogate pair whose second one is yet to come. */
+    let half = ""
+    return {
+      contentType: "text/plain; charset=utf-8",
+      event(event) {
+        if (event._tag !== "End" && !StreamEvent.isContent(event)) return ""
+        const text = event._tag === "End" ? half : half + event.delta
+        half = event._tag === "End" ? "" : (/[\ud800-\udbff]$/.exec(text)?.[0] ?? "")
+        return text.slice(0, text.length - half.length)
+      }
+    }
+  }, options)
