@@ -458,7 +458,7 @@ class RegExpSearch implements Search {
     if (this.ways.count === 0) return false
     const start = this.ways.starts[0]!
     if (this.position - start <= limit) return false
-    if (unicode && text.slice(start - base, this.position - base).length <= limit) return false
+    if (unicode && text.slice(start - base, this.position - base).match(/[^]/gu)!.length <= limit) return false
     this.start = start
     this.match = { start, end: this.position, rule, isTooLong: true }
     return true
