@@ -458,15 +458,9 @@ class RegExpSearch implements Search {
     if (this.ways.count === 0) return false
     const start = this.ways.starts[0]!
     if (this.position - start <= limit) return false
-    if (unicode && codePointsIn(text, start - base, this.position - base) <= limit) return false
+    if (unicode && text.slice(start - base, this.position - base).match(/[^]/gu)!.length <= limit) return false
     this.start = start
     this.match = { start, end: this.position, rule, isTooLong: true }
     return true
   }
-}
-
-const codePointsIn = (text: string, from: number, to: number): number => {
-  let count = 0
-  for (let at = from; at < to; at += text.codePointAt(at)! > 0xffff ? 2 : 1) count++
-  return count
 }

@@ -117,7 +117,8 @@ export const make = (
                 out.push(event)
                 return undefined
               }
-              if (fits > 0) out.push({ ...event, delta: event.delta.slice(0, fits) })
+              // An empty piece of a call shows that there was one, and the end must not depend on where it was cut.
+              if (fits > 0 || event._tag === "ToolCallDelta") out.push({ ...event, delta: event.delta.slice(0, fits) })
               return exceed(over === "tokens" && maxTokens === affordable ? "cost" : over, timestamp, out)
             },
             flush() {}

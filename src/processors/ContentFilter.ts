@@ -84,6 +84,12 @@ export interface RuleOptions {
    * it came.
    */
   readonly normalize?: boolean | undefined
+  /**
+   * Whether the arguments of tool calls are filtered too: their strings, each a text of its own, so that they stay JSON (the names
+   * of members are left alone). Arguments that are text and no JSON are one string. `input` is then what `argumentsText` says.
+   * `false` by default: a tool that gets a replacement does something else than the model meant.
+   */
+  readonly toolArguments?: boolean | undefined
   /** How much Metadata may wait behind held-back text, in UTF-16 code units; each value counts some more. 1 Mi by default. */
   readonly maxWaiting?: number | undefined
 }
@@ -142,7 +148,8 @@ export const rules = {
  * A secret that a model splits around other content passes: half of it before a tool call and half behind, or half in the
  * reasoning and half in the answer. Each half is a text by itself, since waiting for the other would hold up all that is
  * between. What you show or store as one text, such as the answer with its tool calls left out, can be filtered once more,
- * as a whole. The arguments and results of tools are not text and are not filtered.
+ * as a whole. The results of tools are not filtered, and their
+ * arguments only with `toolArguments`.
  *
  * **Example** (A secret that is split over chunks)
  *
@@ -207,7 +214,8 @@ const byRules = (
     Stream.unwrap(
       Effect.map(StreamConfig.StreamConfig, (config) => {
         const replacement = options.replacement ?? config.filterReplacement
-        return RuleFilter.make({ rules, open, replacement, maxWaiting })(self)
+        const toolArguments = options.toolArguments ?? false
+        return RuleFilter.make({ rules, open, replacement, toolArguments, maxWaiting })(self)
       })
     )
 }

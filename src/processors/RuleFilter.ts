@@ -3,10 +3,12 @@
  *
  * @since 0.1.0
  */
+import { type Changer, JsonStrings } from "../internal/jsonStrings.ts"
 import type * as RuleSearch from "../internal/ruleSearch.ts"
 import * as StreamError from "../StreamError.ts"
 import * as StreamEvent from "../StreamEvent.ts"
 import * as StreamProcessor from "../StreamProcessor.ts"
+import { ArgumentsFilter } from "./ArgumentsFilter.ts"
 import type { Rule } from "./ContentRules.ts"
 import { HeldText } from "./HeldText.ts"
 
@@ -19,6 +21,7 @@ export interface Options {
   /** Begins a text. */
   readonly open: () => RuleSearch.RuleSearch
   readonly replacement: string
+  readonly toolArguments: boolean
   readonly maxWaiting: number
 }
 
@@ -107,6 +110,32 @@ export const make = (
       return undefined
     }
 
+    /** What a rule has blocked in the arguments of a tool. */
+    let blocked: Blocked | undefined
+    const toolArguments = new ArgumentsFilter({
+      maxWaiting: options.maxWaiting,
+      isBlocked: () => blocked !== undefined,
+      open: (counts) =>
+        new JsonStrings(() =>
+          changer(options, (rule, offset, isBlocked) => {
+            if (counts) hits.set(rule.name, (hits.get(rule.name) ?? 0) + 1)
+            if (isBlocked) blocked ??= StreamError.make({ _tag: "ContentBlocked", rule: rule.name, offset })
+          })
+        )
+    })
+    const stepAll = (events: Out, out: Out) => {
+      for (const event of events) {
+        const error = step(event, out)
+        if (error !== undefined) return error
+      }
+      return blocked
+    }
+    const stepArguments = (event: StreamEvent.StreamEvent, out: Out) => {
+      const events: Out = []
+      const overflow = toolArguments.step(event, events)
+      return stepAll(events, out) ?? overflow
+    }
+
     const report = (out: Out) => {
       if (hits.size === 0) return
       out.push(StreamEvent.metadata(timestamp, "content-filter", { metadata: { hits: Object.fromEntries(hits) } }))
@@ -116,17 +145,44 @@ export const make = (
     return {
       step(event, out) {
         timestamp = event.timestamp
-        const error = step(event, out)
+        const error = options.toolArguments ? stepArguments(event, out) : step(event, out)
         if (error !== undefined) report(out)
         return error
       },
       flush(out) {
-        const blocked = endText(out)
+        const events: Out = []
+        toolArguments.flush(events)
+        const error = stepAll(events, out) ?? endText(out)
         report(out)
-        return blocked
+        return error
       }
     }
   })
+
+/** Searches a string by rules. */
+const changer = (
+  { open, replacement, rules }: Options,
+  onMatch: (rule: Rule, offset: number, isBlocked: boolean) => void
+): Changer => {
+  const search = open()
+  let blockedAt: number | undefined
+  return {
+    push: (text) => search.push(text),
+    end: () => search.end(),
+    next() {
+      const match = blockedAt === undefined ? search.next() : undefined
+      if (match === undefined) return undefined
+      const rule = rules[match.rule]!
+      const isBlocked = rule.action === "block" || match.isTooLong
+      onMatch(rule, match.start, isBlocked)
+      if (!isBlocked) return { start: match.start, end: match.end, change: shown(rule, replacement) }
+      blockedAt = match.start
+      return undefined
+    },
+    decided: () => blockedAt ?? search.decided,
+    isBlocked: () => blockedAt !== undefined
+  }
+}
 
 /** What a piece of a match becomes. A match is replaced in its first piece, and masked in each. */
 const shown = (rule: Rule, replacement: string): ((piece: string) => string) => {

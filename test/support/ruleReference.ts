@@ -113,7 +113,7 @@ export const redact = (
     hits[name] = (hits[name] ?? 0) + 1
     if (action === "block") return { text: out, blocked: name, hits }
     if (action === "drop") continue
-    if (action === "mask") out += (replacement ?? "*").repeat(text.slice(start, end).length)
+    if (action === "mask") out += (replacement ?? "*").repeat(text.slice(start, end).match(/[^]/gu)!.length)
     else out += replacement ?? options.replacement ?? "[FILTERED]"
   }
   return { text: out + text.slice(from), blocked: undefined, hits }
