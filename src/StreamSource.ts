@@ -56,22 +56,28 @@ const sourceFailure = (cause: unknown): StreamError.StreamErrorOf<"SourceFailure
 export const fromAsyncIterable = (
   iterable: AsyncIterable<string> | ((signal: AbortSignal) => AsyncIterable<string>)
 ): Stream.Stream<string, StreamError.StreamErrorOf<"SourceFailure">> =>
+  fromIterator((signal) => (typeof iterable === "function" ? iterable(signal) : iterable)[Symbol.asyncIterator]())
+
+/**
+ * Not Effect's own constructors of streams: their promises (`tryPromise`, `finally`) take a third more time for each value.
+ */
+const fromIterator = <A>(
+  open: (signal: AbortSignal) => AsyncIterator<A>
+): Stream.Stream<A, StreamError.StreamErrorOf<"SourceFailure">> =>
   Stream.fromChannel(
     Channel.fromTransform((_: unknown, scope) =>
       Effect.gen(function* () {
         const controller = new AbortController()
         const iterator = yield* Effect.try({
-          try: () => (typeof iterable === "function" ? iterable(controller.signal) : iterable)[Symbol.asyncIterator](),
+          try: () => open(controller.signal),
           catch: (cause) => {
             controller.abort()
             return sourceFailure(cause)
           }
         })
-        // Not `Stream.fromAsyncIterable`: its promises (`tryPromise`, `finally`) take a third more time for each token.
         let state: "idle" | "waiting" | "over" = "idle"
-        let resume: (effect: Pull.Pull<readonly [string], StreamError.StreamErrorOf<"SourceFailure">>) => void =
-          constVoid
-        const onNext = (result: IteratorResult<string>) => {
+        let resume: (effect: Pull.Pull<readonly [A], StreamError.StreamErrorOf<"SourceFailure">>) => void = constVoid
+        const onNext = (result: IteratorResult<A>) => {
           if (Object(result) !== result) return onError(new TypeError("The iterator gave no result"))
           state = result.done === true ? "over" : "idle"
           resume(result.done === true ? Cause.done() : Effect.succeed([result.value]))
@@ -90,7 +96,7 @@ export const fromAsyncIterable = (
             return state === "waiting" ? Effect.void : Effect.promise(() => returned)
           })
         )
-        return Effect.callback<readonly [string], Cause.Done | StreamError.StreamErrorOf<"SourceFailure">>((_) => {
+        return Effect.callback<readonly [A], Cause.Done | StreamError.StreamErrorOf<"SourceFailure">>((_) => {
           resume = _
           state = "waiting"
           try {
@@ -133,16 +139,23 @@ const constVoid = () => {}
 export const fromReadableStream = (
   evaluate: () => ReadableStream<string> | ReadableStream<Uint8Array>
 ): Stream.Stream<string, StreamError.StreamErrorOf<"SourceFailure">> =>
-  Stream.unwrap(
-    Effect.try({
-      try: () => {
-        const readable = evaluate() as ReadableStream<string | Uint8Array>
-        if (readable.locked) throw new TypeError("The stream is locked: another reader has it")
-        return Stream.fromReadableStream({ evaluate: () => readable, onError: sourceFailure })
-      },
-      catch: sourceFailure
-    })
-  ).pipe(decodeText)
+  decodeText(readWebStream(evaluate as () => ReadableStream<string | Uint8Array>))
+
+/**
+ * The chunks of a web stream as they are.
+ *
+ * @internal
+ */
+export const readWebStream = <A>(
+  evaluate: () => ReadableStream<A>
+): Stream.Stream<A, StreamError.StreamErrorOf<"SourceFailure">> =>
+  fromIterator(() => {
+    const reader = evaluate().getReader()
+    return {
+      next: () => reader.read() as Promise<IteratorResult<A>>,
+      return: () => reader.cancel().then(() => ({ done: true, value: undefined }))
+    }
+  })
 
 /**
  * Decodes the UTF-8 bytes of a stream and passes its text on as it is. Code points that are split over chunks stay whole;

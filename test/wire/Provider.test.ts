@@ -9,11 +9,12 @@ import {
   Fiber,
   Formatter,
   Layer,
+  Option,
   Redacted,
   Schema,
   Stream
 } from "effect"
-import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
+import { FetchHttpClient, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import type { ServerResponse } from "node:http"
 import { inspect } from "node:util"
 import * as StreamError from "../../src/StreamError.ts"
@@ -40,6 +41,12 @@ const ask = (
   request: StreamModel.StreamRequest = { prompt: "hi" },
   options?: Provider.LayerOptions
 ) => Effect.provide(collect(StreamModel.stream(request)), model(server, options))
+
+/** The same response, as of a client that is not fetch. */
+const withoutWeb = (response: HttpClientResponse.HttpClientResponse): HttpClientResponse.HttpClientResponse =>
+  new Proxy(response, {
+    get: (target, key): unknown => (String(key).endsWith("/WebSource") ? undefined : Reflect.get(target, key))
+  })
 
 /** Every way in which an error may end up in a log. */
 const printed = (error: StreamError.StreamError): string =>
@@ -472,6 +479,10 @@ describe("layers", () => {
         ok.map((events) => events.map((event) => event._tag).join()),
         ["Start", "Delta", "Metadata,End"]
       )
+      const plain = withoutWeb(yield* client.execute(HttpClientRequest.get(`${server.url}/ok`)))
+      assert.isTrue(Option.isNone(HttpClientResponse.toWeb(plain)))
+      const events = yield* pulls(OpenAiChat.fromResponse(plain))
+      assert.deepStrictEqual(events.flat().map(show), ok.flat().map(show))
       const failure = yield* Effect.flip(get("/gone"))
       assert.isTrue(StreamError.isStreamError(failure))
       assert.deepInclude(reasonOf(failure as StreamError.StreamError, "ProviderFailure"), {
