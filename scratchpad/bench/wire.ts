@@ -13,6 +13,7 @@ import { Stream as AnthropicStream } from "@anthropic-ai/sdk/core/streaming"
 import { jsonSchema } from "ai"
 import { Cause, Effect, Stream } from "effect"
 import * as Sse from "effect/encoding/Sse"
+import { HttpClientRequest, HttpClientResponse } from "effect/http"
 import { createParser } from "eventsource-parser"
 import { Stream as OpenAiStream } from "openai/core/streaming"
 import { AnthropicMessages, OpenAiChat, type StreamEvent } from "../../src/index.ts"
@@ -85,17 +86,17 @@ const floor = (textOf: TextOf) => {
   }
 }
 
-const ours =
-  <E>(provider: Provider, source: (chunks: Chunks) => Stream.Stream<Uint8Array, E>) =>
-  async (chunks: Chunks) => {
-    const tally = new Tally()
-    const count = (events: ReadonlyArray<StreamEvent.StreamEvent>) =>
-      Effect.sync(() => {
-        for (const event of events) if (event._tag === "Delta") tally.take(event.delta)
-      })
-    await Effect.runPromise(Stream.runForEachArray(provider.decode()(source(chunks)), count))
-    return tally.result()
-  }
+const request = HttpClientRequest.post("http://localhost")
+
+const texts = async <E>(events: Stream.Stream<StreamEvent.StreamEvent, E>) => {
+  const tally = new Tally()
+  const count = (events: ReadonlyArray<StreamEvent.StreamEvent>) =>
+    Effect.sync(() => {
+      for (const event of events) if (event._tag === "Delta") tally.take(event.delta)
+    })
+  await Effect.runPromise(Stream.runForEachArray(events, count))
+  return tally.result()
+}
 
 const iterate = async (chunks: AsyncIterable<unknown>, textOf: TextOf) => {
   const tally = new Tally()
@@ -126,16 +127,10 @@ const jobs = (
       return tally.result()
     }
   },
-  { name: "ours", run: () => ours(provider, atHand)(chunks) },
+  { name: "ours", run: () => texts(provider.decode()(atHand(chunks))) },
   {
     name: "ours, ReadableStream",
-    run: () =>
-      ours(provider, (chunks) =>
-        Stream.mapError(
-          Stream.fromReadableStream({ evaluate: () => readable(chunks), onError: String }),
-          (error) => new Error(error)
-        )
-      )(chunks)
+    run: () => texts(provider.fromResponse(HttpClientResponse.fromWeb(request, response(chunks))))
   },
   {
     name: "eventsource-parser",

@@ -209,7 +209,12 @@ export const makeFrames = (maxEventSize: number): Frames => {
   const parser = Sse.make({ maxEventSize })
   const decoder = new ChunkDecoder()
   return {
-    feed: (chunks, out) => chunks.every((chunk) => parser.feed(decoder.decode(chunk), out)),
+    feed(chunks, out) {
+      for (const chunk of chunks) {
+        if (!parser.feed(decoder.decode(chunk), out)) return false
+      }
+      return true
+    },
     end() {
       parser.feed(decoder.end(), [])
       return parser.end()

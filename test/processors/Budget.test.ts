@@ -87,7 +87,7 @@ describe("tokens", () => {
     "of all texts together",
     { tokens: 3 },
     [thought("one two"), text("three"), piece("four")],
-    ['Reasoning "one two"', 'Delta "three"', over(3, "tokens")]
+    ['Reasoning "one two"', 'Delta "three"', "ToolCallDelta a f ", over(3, "tokens")]
   )
 
   it.effect("by the TokenCounter in force", () =>

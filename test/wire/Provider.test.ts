@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Config, ConfigProvider, Deferred, Duration, Effect, Fiber, Layer, Redacted, Stream } from "effect"
-import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
+import { Config, ConfigProvider, Deferred, Duration, Effect, Fiber, Layer, Option, Redacted, Stream } from "effect"
+import { FetchHttpClient, HttpClient, HttpClientRequest, HttpClientResponse } from "effect/http"
 import type { ServerResponse } from "node:http"
 import * as StreamError from "../../src/StreamError.ts"
 import * as StreamHandler from "../../src/StreamHandler.ts"
@@ -26,6 +26,12 @@ const ask = (
   request: StreamModel.StreamRequest = { prompt: "hi" },
   options?: Provider.LayerOptions
 ) => Effect.provide(collect(StreamModel.stream(request)), model(server, options))
+
+/** The same response, as of a client that is not fetch. */
+const withoutWeb = (response: HttpClientResponse.HttpClientResponse): HttpClientResponse.HttpClientResponse =>
+  new Proxy(response, {
+    get: (target, key): unknown => (String(key).endsWith("/WebSource") ? undefined : Reflect.get(target, key))
+  })
 
 describe("a request", () => {
   it.live("is a POST with the key, the model, the messages, and a wish for usage", () =>
@@ -444,6 +450,10 @@ describe("layers", () => {
         ok.map((events) => events.map((event) => event._tag).join()),
         ["Start", "Delta", "Metadata,End"]
       )
+      const plain = withoutWeb(yield* client.execute(HttpClientRequest.get(`${server.url}/ok`)))
+      assert.isTrue(Option.isNone(HttpClientResponse.toWeb(plain)))
+      const events = yield* pulls(OpenAiChat.fromResponse(plain))
+      assert.deepStrictEqual(events.flat().map(show), ok.flat().map(show))
       const failure = yield* Effect.flip(get("/gone"))
       assert.isTrue(StreamError.isStreamError(failure))
       assert.deepInclude(reasonOf(failure as StreamError.StreamError, "ProviderFailure"), {
