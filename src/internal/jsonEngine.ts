@@ -148,7 +148,7 @@ export class JsonEngine {
     return this.output.isVisible ? this.tree.snapshot(this.openText) : undefined
   }
 
-  /** How many slots the last snapshot copied. */
+  /** What the last snapshot cost: the slots that it copied, those of wide objects by their weight. */
   get snapshotCost(): number {
     return this.tree.copied
   }

@@ -145,8 +145,10 @@ export class Follower implements JsonListener {
 
   onAppend(text: string): void {
     if (this.isIgnored) return
-    const misfit = this.fit?.append(text, this.engine.depth, this.engine.slot)
-    if (misfit !== undefined) return this.report(this.mismatch(misfit))
+    if (this.fit?.narrows === true) {
+      const misfit = this.fit.append(text, this.engine.depth, this.engine.slot)
+      if (misfit !== undefined) return this.report(this.mismatch(misfit))
+    }
     if (!this.isHidden) this.changes++
   }
 

@@ -433,9 +433,9 @@ const makePartials = <S extends Schema.Constraint>(schema: S, options?: SchemaOp
  *   needs an effect, or the whole value, is said at the end.
  * - What counts as a value is as in {@link decode}.
  * - Showing a container that is open costs its width, so a partial waits until that is paid: each code unit of text pays for
- *   8 elements or fields, each millisecond for 10,000. At the pace of a model there is one for each pull; at full speed one
- *   for each token up to a width of about 30, one for 300 tokens at 10,000. The last state before the text ends or fails is
- *   always shown.
+ *   8 elements, each millisecond for 10,000 (a field of an object with more than 20 counts as 100 elements). At the pace of a
+ *   model there is one for each pull; at full speed one for each token up to a width of about 30, one for 300 tokens at
+ *   10,000. The last state before the text ends or fails is always shown.
  * - Partials are made when they are pulled: a slow consumer gets fewer and not later ones, if what it pulls from waits in
  *   larger pulls, as responses and `Stream.buffer` do.
  *
