@@ -1,5 +1,5 @@
 /**
- * The JSON operators beside the synchronous engine that they run on, and beside Effect's own streaming JSON.
+ * The JSON operators beside the synchronous engine that they run on, and beside other streaming forms.
  *
  * Run: `node --expose-gc scratchpad/bench/jsonStream.ts [words of group names]`
  *
@@ -10,53 +10,33 @@ import { JsonArray, Ndjson } from "effect/encoding"
 import { JsonEngine } from "../../src/internal/jsonEngine.ts"
 import * as JsonStream from "../../src/json/JsonStream.ts"
 import { bench, type Group, type Job } from "./harness.ts"
-import { inArrays, makeTokens } from "./tokens.ts"
-
-const words = makeTokens(200_000)
-let word = 0
-const prose = (count: number): string =>
-  Array.from({ length: count }, () => words[word++ % words.length]!)
-    .join("")
-    .trim()
-
-const item = (id: number) => ({
-  id,
-  title: prose(6),
-  summary: `${prose(40)}\n"${prose(3)}"`,
-  level: id % 2 === 0 ? "easy" : "hard",
-  tags: [prose(1), prose(1)],
-  score: Math.round(id * 1234.5) / 100,
-  owner: id % 5 === 0 ? null : { name: prose(2), isReal: true },
-  steps: Array.from({ length: 3 }, (_, n) => ({ n, text: prose(15) }))
-})
+import * as Peers from "./jsonPeers.ts"
+import { cut, distinctKeys, llmDocument, numbers, rows } from "./jsonTexts.ts"
+import { inArrays } from "./tokens.ts"
 
 const Item = Schema.Struct({
   id: Schema.Number,
   title: Schema.String,
   summary: Schema.String,
-  level: Schema.Literals(["easy", "hard"]),
   tags: Schema.Array(Schema.String),
   score: Schema.Number,
-  owner: Schema.NullOr(Schema.Struct({ name: Schema.String, isReal: Schema.Boolean })),
-  steps: Schema.Array(Schema.Struct({ n: Schema.Number, text: Schema.String }))
+  isDone: Schema.Boolean,
+  owner: Schema.NullOr(Schema.Struct({ name: Schema.String, email: Schema.String })),
+  steps: Schema.Array(Schema.Struct({ index: Schema.Number, text: Schema.String, minutes: Schema.Number }))
 })
-const Document = Schema.Struct({ title: Schema.String, items: Schema.Array(Item) })
-
-/** An indented document of about this many code units, as a model writes it. */
-const documentOf = (size: number): string => {
-  const items: Array<unknown> = []
-  for (let length = 0; length < size; length += JSON.stringify(items.at(-1), undefined, 2).length + 50) {
-    items.push(item(items.length))
-  }
-  return JSON.stringify({ title: prose(6), items }, undefined, 2)
-}
-
-const cut = (text: string, size: number): ReadonlyArray<string> => {
-  const chunks: Array<string> = []
-  // Made anew, as chunks from a network are: a slice would keep the text.
-  for (let at = 0; at < text.length; at += size) chunks.push(Buffer.from(text.slice(at, at + size)).toString())
-  return chunks
-}
+const Document = Schema.Struct({
+  title: Schema.String,
+  language: Schema.Literals(["en", "de"]),
+  items: Schema.Array(Item),
+  total: Schema.Number
+})
+const Row = Schema.Struct({
+  id: Schema.Number,
+  name: Schema.String,
+  status: Schema.Literals(["open", "closed"]),
+  text: Schema.String,
+  score: Schema.Number
+})
 
 let sink: unknown
 
@@ -110,7 +90,7 @@ const operators = (pulls: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<J
 ]
 
 const documents: ReadonlyArray<Group> = [1e4, 1e5, 1e6].flatMap((size) => {
-  const tokens = cut(documentOf(size), 4)
+  const tokens = cut(llmDocument(size, 2), 4)
   return [1, 64].map((perPull) => {
     const pulls = inArrays(tokens, perPull)
     return {
@@ -122,36 +102,36 @@ const documents: ReadonlyArray<Group> = [1e4, 1e5, 1e6].flatMap((size) => {
         { name: "core, partial at each token", run: core(tokens, (engine) => (sink = engine.partialUnsafe)) },
         { name: "core, value only", run: core(tokens) },
         ...operators(pulls),
+        ...(perPull === 1
+          ? [
+              { name: "jsonriver, partials", run: () => Peers.jsonriver(tokens, (value) => (sink = value)) },
+              { name: "streamparser, partials", run: () => Peers.streamparser(tokens, (value) => (sink = value)) }
+            ]
+          : []),
         {
           name: "effect JsonArray, text in [ ]",
-          run: stream([["["], ...pulls, ["]"]], (text) => Stream.pipeThroughChannel(text, JsonArray.decodeString()))
+          run: stream([["["], ...pulls, ["]"]], Stream.pipeThroughChannel(JsonArray.decodeString()))
         }
       ]
     }
   })
 })
 
-const rows: ReadonlyArray<Group> = [1, 64].map((perPull) => {
-  const text = Array.from({ length: 5_000 }, (_, id) => JSON.stringify({ id, name: prose(3), text: prose(30) })).join(
-    "\n"
-  )
-  const Row = Schema.Struct({ id: Schema.Number, name: Schema.String, text: Schema.String })
-  const tokens = cut(text, 4)
+const rowGroups: ReadonlyArray<Group> = [1, 64].map((perPull) => {
+  const tokens = cut(rows(10_000).join("\n"), 4)
   const pulls = inArrays(tokens, perPull)
   return {
-    name: `5000 rows, ${perPull} tokens per pull`,
+    name: `10,000 rows, ${perPull} tokens per pull`,
     baseline: "core, value only",
     differing: true,
-    work: { rows: 5_000 },
+    work: { rows: 10_000 },
     jobs: [
       { name: "core, value only", run: core(tokens) },
+      { name: "core, partial at each token", run: core(tokens, (engine) => (sink = engine.partialUnsafe)) },
       { name: "values", run: stream(pulls, JsonStream.values()) },
       { name: "decode", run: stream(pulls, JsonStream.decode(Row)) },
       { name: "partials", run: stream(pulls, JsonStream.partials(Row)) },
-      {
-        name: "effect Ndjson",
-        run: stream(pulls, (text) => Stream.pipeThroughChannel(text, Ndjson.decodeString()))
-      }
+      { name: "effect Ndjson", run: stream(pulls, Stream.pipeThroughChannel(Ndjson.decodeString())) }
     ]
   }
 })
@@ -173,20 +153,12 @@ const wide = (name: string, text: string, schema: Schema.ConstraintDecoder<unkno
   }
 }
 const wideGroups: ReadonlyArray<Group> = [
-  wide(
-    "100,000 numbers",
-    JSON.stringify(Array.from({ length: 100_000 }, (_, i) => i * 7)),
-    Schema.Array(Schema.Number)
-  ),
-  wide(
-    "50,000 keys",
-    JSON.stringify(Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`key ${i}`, i]))),
-    Schema.Record(Schema.String, Schema.Number)
-  ),
-  wide("a document of 1,000,000", documentOf(1e6), Document)
+  wide("100,000 numbers", numbers(100_000), Schema.Array(Schema.Number)),
+  wide("50,000 keys", distinctKeys(50_000), Schema.Record(Schema.String, Schema.Number)),
+  wide("a document of 1,000,000", llmDocument(1e6, 2), Document)
 ]
 
 const filter = process.argv.slice(2)
-const groups = [...documents, ...rows, ...wideGroups]
+const groups = [...documents, ...rowGroups, ...wideGroups]
 await bench(groups.filter((group) => filter.every((part) => group.name.includes(part))))
 if (sink === Symbol.iterator) console.log(sink)

@@ -148,7 +148,7 @@ export class JsonEngine {
     return this.output.isVisible ? this.tree.snapshot(this.openText) : undefined
   }
 
-  /** How many slots the last snapshot copied. */
+  /** What the last snapshot cost: the slots that it copied, those of wide objects by their weight. */
   get snapshotCost(): number {
     return this.tree.copied
   }
@@ -188,9 +188,9 @@ export class JsonEngine {
     return this.pathIn(this.state)
   }
 
-  /** For a listener that is told that a string opens: it stays out of partials until it is whole. */
-  hideText(): void {
-    this.isTextHidden = true
+  /** For a listener: whether the open string stays out of partials until it is whole. */
+  hideText(isHidden: boolean): void {
+    this.isTextHidden = isHidden
   }
 
   /**

@@ -142,6 +142,11 @@ export class JsonFit {
     return this.misfit() ?? "show"
   }
 
+  /** Whether the open string may become one of some that can be listed: then {@link JsonFit.append} is of use. */
+  get narrows(): boolean {
+    return this.text !== undefined
+  }
+
   /** The open string goes on. */
   append(text: string, depth: number, slot: string | number): Misfit | undefined {
     if (this.text === undefined) return undefined

@@ -48,6 +48,10 @@ const lastWide = 127
 const maxWideKeys = 1_024
 const maxWideKey = 64
 
+/** V8 copies an object of about so many members or more as a hash table, which takes 100 times as long for each. */
+const firstTable = 20
+const tableWeight = 100
+
 /** @since 0.1.0 */
 export class JsonTree {
   /** `frames[0]` is no container of the text: its only element is the top-level value. Above `depth` frames are spare. */
@@ -60,7 +64,7 @@ export class JsonTree {
   changes = 0
   /** Who is told, while the open top-level value counts. */
   listener: JsonListener | undefined = undefined
-  /** Slots in the containers that the last snapshot copied. */
+  /** Slots in the containers that the last snapshot copied, those of wide objects by their weight. */
   copied = 0
   /** So many of the nested open values are stored in their parents. The open string is the one at `depth + 1`. */
   private attached = 0
@@ -183,7 +187,7 @@ export class JsonTree {
       } else {
         const object: Record<string, Json> = { ...frame.object }
         if (above !== undefined) store(object, frame.key, above)
-        this.copied += frame.index + 1
+        this.copied += (frame.index < firstTable ? 1 : tableWeight) * (frame.index + 1)
         frame.copy = copy = object
       }
     }

@@ -34,8 +34,13 @@ export type DeepPartial<T> = T extends string | number | boolean | null | undefi
       ? ReadonlyArray<DeepPartial<A>>
       : { readonly [K in keyof T]?: DeepPartial<T[K]> }
     : T extends object
-      ? { readonly [K in keyof T]?: DeepPartial<T[K]> }
+      ? IsRecord<T> extends true
+        ? { readonly [K in keyof T]: DeepPartial<T[K]> }
+        : { readonly [K in keyof T]?: DeepPartial<T[K]> }
       : T
+
+/** All keys are optional already: `?` would add `undefined` to the values of a record. */
+type IsRecord<T> = string extends keyof T ? ({} extends T ? true : false) : false
 
 /**
  * A value that is still growing, as it was at one moment. `I` is what the schema decodes: its `Encoded`.
@@ -138,15 +143,17 @@ export class Follower implements JsonListener {
       if (typeof fits === "object") return this.report(this.mismatch(fits))
       if (kind === "string") this.isHidden = fits === "hide"
     }
-    if (this.isHidden) engine.hideText()
+    if (this.isHidden) engine.hideText(true)
     // An empty top-level value shows nothing, and braces in prose begin like one.
     else if (engine.depth > 0) this.changes++
   }
 
   onAppend(text: string): void {
     if (this.isIgnored) return
-    const misfit = this.fit?.append(text, this.engine.depth, this.engine.slot)
-    if (misfit !== undefined) return this.report(this.mismatch(misfit))
+    if (this.fit?.narrows === true) {
+      const misfit = this.fit.append(text, this.engine.depth, this.engine.slot)
+      if (misfit !== undefined) return this.report(this.mismatch(misfit))
+    }
     if (!this.isHidden) this.changes++
   }
 
@@ -186,6 +193,8 @@ export class Follower implements JsonListener {
 
   private report(error: StreamError.StreamErrorOf<"SchemaMismatch">): void {
     this.isIgnored = true
+    // What does not fit is to be seen.
+    this.engine.hideText(false)
     this.observer.onMismatch(error)
   }
 

@@ -208,6 +208,8 @@ const makeDecode = <S extends Schema.Constraint>(schema: S, options?: SchemaOpti
  * taken for a value that does not fit. With a schema that has only strings, numbers and the like, the text is one document
  * (`strict`), as those cannot be told from prose.
  *
+ * The schema is that of the JSON: for one of dates, maps and the like give `Schema.toCodecJson(schema)`.
+ *
  * **Example** (What a model found, and what it made up)
  *
  * ```ts
@@ -433,9 +435,9 @@ const makePartials = <S extends Schema.Constraint>(schema: S, options?: SchemaOp
  *   needs an effect, or the whole value, is said at the end.
  * - What counts as a value is as in {@link decode}.
  * - Showing a container that is open costs its width, so a partial waits until that is paid: each code unit of text pays for
- *   8 elements or fields, each millisecond for 10,000. At the pace of a model there is one for each pull; at full speed one
- *   for each token up to a width of about 30, one for 300 tokens at 10,000. The last state before the text ends or fails is
- *   always shown.
+ *   8 elements, each millisecond for 10,000 (a field of an object with more than 20 counts as 100 elements). At the pace of a
+ *   model there is one for each pull; at full speed one for each token up to a width of about 30, one for 300 tokens at
+ *   10,000. The last state before the text ends or fails is always shown.
  * - Partials are made when they are pulled: a slow consumer gets fewer and not later ones, if what it pulls from waits in
  *   larger pulls, as responses and `Stream.buffer` do.
  *
@@ -523,7 +525,7 @@ export type JsonDelta =
     }
   | {
       readonly path: JsonPath
-      /** Goes behind the string that is there, or is its beginning. */
+      /** A string begins, or goes on. */
       readonly append: string
     }
   | {
@@ -540,24 +542,23 @@ export type JsonDelta =
 const makeDeltas = (options?: JsonStreamParser.Options) => {
   check(options)
   return operator((out: Output<JsonDelta, OperatorError, never>) => {
-    let open: { readonly path: JsonPath; append: string } | undefined
+    /** What was last said of the open string. */
+    let open: { readonly path: JsonPath; append: string } = { path: [], append: "" }
     const engine: JsonEngine = new JsonEngine({
       ...options,
       listener: {
         onOpen(kind) {
-          open = undefined
-          if (kind !== "string") out.push({ path: engine.path(), open: kind })
+          const path = engine.path()
+          out.push(kind === "string" ? (open = { path, append: "" }) : { path, open: kind })
         },
         onAppend(text) {
-          if (open !== undefined && out.last === open) open.append += text
-          else out.push((open = { path: open?.path ?? engine.path(), append: text }))
+          if (out.last === open) open.append += text
+          else out.push((open = { path: open.path, append: text }))
         },
         onValue(value) {
-          out.push({ path: open?.path ?? engine.path(), value })
-          open = undefined
+          out.push({ path: typeof value === "string" ? open.path : engine.path(), value })
         },
         onDrop() {
-          open = undefined
           out.push({ path: [], drop: true })
         }
       }
@@ -571,9 +572,11 @@ const makeDeltas = (options?: JsonStreamParser.Options) => {
  *
  * **Details**
  *
- * For each top-level value, in the order of the text: `open` where an object or an array begins, `append` for each piece of
- * a string, `value` for each value that is whole, the top-level value last. Pieces of a string that come in one pull are
- * one. All deltas together cost what the text is long.
+ * For each top-level value, in the order of the text: `open` where an object or an array begins, `append` where a string
+ * begins (`""`) and for each piece of it, `value` for each value that is whole, the top-level value last. What comes of a
+ * string in one pull is one. All deltas together cost what the text is long.
+ *
+ * Of equal keys the last wins: what comes behind the `value` of the same path begins anew.
  *
  * A value may turn out to be none: at `{"a": 1, oops` the delta `{ path: [], drop: true }` says that all since its `open` is
  * void. A text that ends in the middle of a value just ends.

@@ -306,6 +306,7 @@ describe("deltas", () => {
         { path: ["a", 1], value: 1 },
         { path: ["a", 2], value: true },
         { path: ["a"], value: ["xyz", 1, true] },
+        { path: ["b"], append: "" },
         { path: ["b"], value: "" },
         { path: [], value: { a: ["xyz", 1, true], b: "" } }
       ]
@@ -400,6 +401,12 @@ describe("run and collect", () => {
       assert.deepStrictEqual(reasonOf(error, "SchemaMismatch").path, ["title"])
       assert.deepStrictEqual(error.partial?.json, { title: 1 })
       assert.strictEqual(read, '{"title": 1,'.length)
+    })
+
+    it(`${name}: carries what does not fit, also where it was hidden`, () => {
+      const error = fails(one(fromPulls([['{"title": "a", "level": "med'], ['ium"}']])))
+      assert.deepStrictEqual(reasonOf(error, "SchemaMismatch").path, ["level"])
+      assert.deepStrictEqual(error.partial?.json, { title: "a", level: "med" })
     })
 
     it(`${name}: carries a whole value that does not fit`, () => {
@@ -565,5 +572,61 @@ describe("toolArguments", () => {
         ["b", "Complete"]
       ]
     )
+  })
+})
+
+describe("types", () => {
+  type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+  /** Fails to compile if the types are not the same. */
+  const same = <_ extends true>(): void => {}
+
+  it("of partials are those of what is encoded, with all fields optional", () => {
+    type Tag = string & { readonly brand: "Tag" }
+    interface Encoded {
+      readonly title: Tag
+      readonly level: "easy" | "hard"
+      readonly note?: string | undefined
+      readonly pair: readonly [string, number]
+      readonly steps: readonly [{ readonly text: string }, ...Array<{ readonly text: string }>]
+      readonly extra: { readonly [key: string]: ReadonlyArray<number> }
+      readonly shape: { readonly kind: "a"; readonly x: number } | null
+      readonly any: unknown
+    }
+    interface Expected {
+      readonly title?: Tag
+      readonly level?: "easy" | "hard"
+      readonly note?: string | undefined
+      readonly pair?: readonly [string?, number?]
+      readonly steps?: ReadonlyArray<{ readonly text?: string }>
+      readonly extra?: { readonly [key: string]: ReadonlyArray<number> }
+      readonly shape?: { readonly kind?: "a"; readonly x?: number } | null
+      readonly any?: unknown
+    }
+    const expected: Expected = {} as JsonStream.DeepPartial<Encoded>
+    const given: JsonStream.DeepPartial<Encoded> = expected
+    assert.deepStrictEqual(given, {})
+    same<Same<JsonStream.DeepPartial<Encoded>["level"], "easy" | "hard" | undefined>>()
+    same<Same<JsonStream.DeepPartial<string>, string>>()
+  })
+
+  it("of failures name what can happen, and of services what the schema needs", () => {
+    type ErrorOf<A> = A extends Stream.Stream<infer _A, infer E, infer _R> ? E : never
+    type Mismatch = JsonStream.MismatchError
+    const text = typed("") as Stream.Stream<string, Lost>
+    const fails = text.pipe(JsonStream.decode(Recipe))
+    const skips = text.pipe(JsonStream.decode(Recipe, { onMismatch: "skip" }))
+    const tells = JsonStream.decode(text, Recipe, { onMismatch: "result" })
+    const needs = text.pipe(JsonStream.partials(Schema.Struct({ id: NameOf })))
+    same<Same<ErrorOf<typeof fails>, Lost | JsonStreamParser.JsonError | Mismatch>>()
+    same<Same<ErrorOf<typeof skips>, Lost | JsonStreamParser.JsonError>>()
+    same<
+      Same<
+        typeof tells extends Stream.Stream<infer A, infer _E, infer _R> ? A : never,
+        Result.Result<typeof Recipe.Type, Mismatch>
+      >
+    >()
+    same<Same<typeof needs extends Stream.Stream<infer _A, infer _E, infer R> ? R : never, Names>>()
+    // @ts-expect-error A value that does not fit cannot be a result of `run`, which gives one value.
+    JsonStream.run(Recipe, { onMismatch: "result" })
   })
 })
