@@ -202,6 +202,7 @@ const rowGroups = (size: number): ReadonlyArray<Group> => {
   const list = rows(10_000)
   const lines = cut(`${list.join("\n")}\n`, size)
   const array = cut(`[${list.join(",")}]`, size)
+  const fenced = ["```json\n", ...lines, "```\n"]
   const work = { MB: list.join("\n").length / 1e6 }
   return [
     {
@@ -226,7 +227,7 @@ const rowGroups = (size: number): ReadonlyArray<Group> => {
         { name: "JsonEngine", run: () => tallied((take) => engineRows()(lines, take)) },
         {
           name: "JsonEngine, inside a fence",
-          run: () => tallied((take) => engineRows({ roots: "fenced" })(["```json\n", ...lines, "```\n"], take))
+          run: () => tallied((take) => engineRows({ roots: "fenced" })(fenced, take))
         },
         ...jobsOf(rowPeers, ([peer, isArray]) => tallied((take) => peer(isArray ? array : lines, take)))
       ]

@@ -283,8 +283,7 @@ export class JsonEngine {
                 if (tree.listener !== undefined) tree.listener.onAppend(piece)
               }
               if (!this.text.isEmpty || !isFirst) piece = this.text.finish(piece)
-              // A slice keeps its chunk alive. That it may, as long as it is a good part of it.
-              else if (length > 4 * piece.length) piece = detachSlice(piece)
+              else piece = detachSlice(piece)
               if (this.isTextHidden) this.showText()
               tree.put(piece)
               piece = ""

@@ -30,7 +30,7 @@ const WORD = 4
 /** Behind the first word of another language's info string, on the same line. */
 const OTHER_INFO = 5
 
-/** A longer first word is no name of JSON. */
+/** So much of the first word is looked at. */
 const maxWord = 64
 
 /** @since 0.1.0 */
@@ -71,7 +71,7 @@ export class FenceFinder {
           } else if (c === 32 || c === 9 || c === 10 || c === 13 || c === 96 || c === 123 || c === 91) {
             this.endWord(c === 96)
           } else {
-            if (this.word.length <= maxWord) this.word += chunk[i]
+            if (this.word.length < maxWord) this.word += chunk[i]
             i++
           }
           break
@@ -119,7 +119,7 @@ export class FenceFinder {
   /** The first word behind a run is over, or there is none. */
   private endWord(isBacktick: boolean): void {
     const { hasSpace, home, wasLineStart, word } = this
-    const isJson = word.length <= maxWord && word.toLowerCase().includes("json")
+    const isJson = word.toLowerCase().includes("json")
     if (home === OUTSIDE) {
       if (isBacktick) this.toFence(OUTSIDE)
       else if (wasLineStart ? isJson || word === "" : isJson && !hasSpace) this.toFence(JSON_CONTENT)

@@ -16,10 +16,10 @@ export const pathOf = (frames: ReadonlyArray<Frame>, depth: number): Array<strin
   return path
 }
 
-/** The index that a path segment names, or -1. */
+/** The index that a path segment names; one that no array has if it names none. */
 const indexOf = (segment: string | number): number => {
-  if (typeof segment === "string") return /^(?:0|[1-9]\d{0,15})$/.test(segment) ? Number(segment) : -1
-  return Number.isSafeInteger(segment) && segment >= 0 ? segment : -1
+  if (typeof segment === "number") return segment
+  return /^(?:0|[1-9]\d{0,15})$/.test(segment) ? Number(segment) : -1
 }
 
 /** Whether the slot that is open in `frame` is the one that `segment` names. */

@@ -69,6 +69,8 @@ export class JsonTree {
   /** So many of the nested open values are stored in their parents. The open string is the one at `depth + 1`. */
   private attached = 0
   private attachedAt = -1
+  /** The top-level value as it was last stored. */
+  private root: Json | undefined = undefined
   private snapshotAt = -1
   private lastSnapshot: Json | undefined = undefined
   private readonly wideKeys = new Map<string, number>()
@@ -144,6 +146,7 @@ export class JsonTree {
     this.listener = undefined
     this.attached = 0
     this.attachedAt = -1
+    this.root = undefined
     this.snapshotAt = -1
     this.lastSnapshot = undefined
   }
@@ -152,23 +155,27 @@ export class JsonTree {
   attach(text: string | undefined): Json | undefined {
     if (this.attachedAt !== this.changes) {
       this.attachedAt = this.changes
-      const { depth, frames } = this
-      for (; this.attached < depth; this.attached++) {
-        const child = frames[this.attached + 1]!
-        this.attachTo(frames[this.attached]!, (child.array ?? child.object)!)
-      }
-      if (text !== undefined) {
-        const { array, key, object } = this.top
-        if (this.attached > depth) {
-          if (array !== undefined) array[array.length - 1] = text
-          else store(object!, key, text)
-        } else {
-          this.attached = depth + 1
-          this.attachTo(this.top, text)
-        }
-      }
+      const { array, key, object } = this.top
+      if (this.attached <= this.depth) this.attachOpen(text)
+      else if (array !== undefined) array[array.length - 1] = text!
+      else store(object!, key, text!)
+      if (this.depth === 0) this.root = text
     }
-    return this.frames[0]!.array![0]
+    return this.root
+  }
+
+  /** Stores what is open and was not yet stored. */
+  private attachOpen(text: string | undefined): void {
+    const { depth, frames } = this
+    for (; this.attached < depth; this.attached++) {
+      const child = frames[this.attached + 1]!
+      const value = (child.array ?? child.object)!
+      if (this.attached === 0) this.root = value
+      this.attachTo(frames[this.attached]!, value)
+    }
+    if (text === undefined) return
+    this.attached = depth + 1
+    this.attachTo(this.top, text)
   }
 
   /** An immutable copy: of the open containers, for what is whole is shared. */

@@ -308,6 +308,15 @@ describe("keys", () => {
     for (const value of both) assert.deepStrictEqual(value, Object.fromEntries(names.map((name, i) => [name, i])))
   })
 
+  it("that begin with one another are told apart", () => {
+    const names = Array.from({ length: 2_000 }, (_, i) => `x${i}`)
+    const text = `[${names.map((name) => `{"${name}":0},{"x":1}`).join(",")}]`
+    const objects = read(text) as ReadonlyArray<Json>
+    for (const [i, name] of names.entries()) {
+      assert.deepStrictEqual([objects[2 * i], objects[2 * i + 1]], [{ [name]: 0 }, { x: 1 }])
+    }
+  })
+
   it("that look like numbers are put where JSON.parse puts them", () => {
     assert.deepStrictEqual(Object.keys(read('{"b":0,"10":1,"2":2,"01":3}') as object), ["2", "10", "b", "01"])
   })
@@ -597,6 +606,16 @@ describe("elements", () => {
       const { fault, found } = elements(pieces, [], { maxSize, detach: true })
       assert.deepStrictEqual([found.length, fault?.offset], [2, 2 * item.length + 1 + maxSize])
     }
+  })
+
+  it("that are taken off leave later arrays alone", () => {
+    const engine = new JsonEngine({ elements: { pointer: ["a"], detach: true, onElement: () => {} } })
+    engine.feed('{"a":[1,2],"b":[3,')
+    assert.isTrue(engine.isComplete(["b", 0]))
+    assert.strictEqual(show(engine.partialUnsafe), '{"a":[],"b":[3]}')
+    engine.feed('4]} {"b":[5,{"c":6},')
+    assert.isTrue(engine.isComplete(["b", 1, "c"]))
+    assert.deepStrictEqual(engine.takeValues().map(show), ['{"a":[],"b":[3,4]}'])
   })
 
   it("keep their indices when they are taken off", () => {

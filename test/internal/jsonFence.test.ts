@@ -50,6 +50,22 @@ describe("fenced", () => {
     assert.deepStrictEqual(found('```\n{"a":1}\n`````\n{"b":2}'), ['{"a":1}'])
   })
 
+  it("closes a fence by a run with text behind it, and in mid-line", () => {
+    assert.deepStrictEqual(found('```json\n{"a":1}\n``` and\n```\n{"b":2}\n```'), ['{"a":1}', '{"b":2}'])
+    assert.deepStrictEqual(found('```json\n{"a":1}```x\n```\n{"b":2}\n```'), ['{"a":1}', '{"b":2}'])
+  })
+
+  it("begins a line when it is reset", () => {
+    const engine = new JsonEngine({ roots: "fenced" })
+    for (const before of ["x", "```json\n[", "```js"]) {
+      engine.feed(before)
+      engine.reset()
+      engine.feed('```\n{"a":1}\n```')
+      assert.deepStrictEqual(engine.takeValues(), [{ a: 1 }], before)
+      engine.reset()
+    }
+  })
+
   it("opens a fence behind white space and on Windows line ends", () => {
     assert.deepStrictEqual(found('1. x\r\n   ```json\r\n   {"a":1}\r\n   ```\r\n{"b":2}'), ['{"a":1}'])
   })
@@ -58,13 +74,15 @@ describe("fenced", () => {
     assert.deepStrictEqual(found('```json{"a":1}```{"b":2}'), ['{"a":1}'])
     assert.deepStrictEqual(found('```json {"a":1} ``` {"b":2}'), ['{"a":1}'])
     assert.deepStrictEqual(found('Here: ```json\n{"a":1}\n``` {"b":2}'), ['{"a":1}'])
-    assert.deepStrictEqual(found('Use ``` or ```js for code: {"a":1}'), [])
+    assert.deepStrictEqual(found('Use ``` or ```js or ``` json for code: {"a":1}'), [])
   })
 
   it("takes inline code for no fence", () => {
     assert.deepStrictEqual(found('`{"a":1}` ``{"b":2}`` ```json``` {"c":3}\n```js f()``` x\n```\n{"d":4}\n```'), [
       '{"d":4}'
     ])
+    assert.deepStrictEqual(found('```json`x {"a":1}\n'), [])
+    assert.deepStrictEqual(found('```\n{"a":1}\n```x` {"b":2}\n```\n{"c":3}'), ['{"a":1}', '{"b":2}'])
   })
 
   it("opens the next fence where one was not closed", () => {

@@ -172,6 +172,34 @@ describe("memory", () => {
     }
   })
 
+  it("of a value that is kept is at most one and a half times that of JSON.parse's", () => {
+    const words = "some words that a model has written, one after the other".split(" ")
+    const texts: Record<string, ReadonlyArray<unknown>> = {
+      "small arrays": Array.from({ length: 40_000 }, (_, i) => [i, i + 0.5]),
+      numbers: Array.from({ length: 100_000 }, (_, i) => i / 4),
+      strings: Array.from({ length: 20_000 }, (_, i) => words.slice(i % 3, 3 + (i % 9)).join(" ")),
+      objects: Array.from({ length: 10_000 }, (_, i) => ({ id: i, name: words.slice(i % 9).join(" "), tags: ["a"] })),
+      "wide objects": Array.from({ length: 3_000 }, (_, i) =>
+        Object.fromEntries(Array.from({ length: 30 }, (_, k) => [`field ${k}`, k % 2 === 0 ? i : `${i} and ${k}`]))
+      )
+    }
+    for (const [name, value] of Object.entries(texts)) {
+      const text = JSON.stringify(value)
+      const parsed = heldBy(() => JSON.parse(text) as unknown)
+      for (const size of [1, 4, 64, text.length]) {
+        const held = heldBy(() => {
+          const engine = new JsonEngine(strict)
+          for (let at = 0; at < text.length; at += size) {
+            engine.feed(Buffer.from(text.slice(at, at + size)).toString())
+            if (at % 1_000 === 0) void engine.partialUnsafe
+          }
+          return engine.takeValues()
+        })
+        assert.isBelow(held / parsed, 1.5, `${name} in chunks of ${size}`)
+      }
+    }
+  })
+
   it("of keys goes with their objects", () => {
     const engine = new JsonEngine()
     const members = Array.from({ length: 20 }, (_, i) => `"k${i}":${i}`).join(",")
