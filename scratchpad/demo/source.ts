@@ -23,7 +23,7 @@ export interface Source {
 
 const variable = (name: string) => Config.withDefault(Config.String(name), "")
 
-const environment = Config.all({
+export const environment = Config.all({
   baseUrl: variable("LLM_BASE_URL"),
   model: variable("LLM_MODEL"),
   apiKey: Config.map(variable("LLM_API_KEY"), (key) => (key === "" ? undefined : Redacted.make(key)))

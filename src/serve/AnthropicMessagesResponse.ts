@@ -37,8 +37,7 @@ export interface Options extends Responder.Options {
  * ```ts
  * import { Stream } from "effect"
  * import { HttpEffect } from "effect/http"
- * import { StreamEvent } from "effect-llm-streaming"
- * import * as AnthropicMessagesResponse from "effect-llm-streaming/serve/AnthropicMessagesResponse"
+ * import { AnthropicMessagesResponse, StreamEvent } from "effect-llm-streaming"
  *
  * const handler = HttpEffect.toWebHandler(Stream.make("Hi").pipe(StreamEvent.fromText, AnthropicMessagesResponse.make()))
  * const response = await handler(new Request("http://localhost/v1/messages"))

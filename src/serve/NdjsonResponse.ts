@@ -22,8 +22,7 @@ const line = (event: StreamEvent.StreamEventEncoded): string => `${JSON.stringif
  * ```ts
  * import { Stream } from "effect"
  * import { HttpEffect } from "effect/http"
- * import { StreamEvent } from "effect-llm-streaming"
- * import * as NdjsonResponse from "effect-llm-streaming/serve/NdjsonResponse"
+ * import { NdjsonResponse, StreamEvent } from "effect-llm-streaming"
  *
  * const handler = HttpEffect.toWebHandler(Stream.make("Hi").pipe(StreamEvent.fromText, NdjsonResponse.make()))
  * const response = await handler(new Request("http://localhost/"))

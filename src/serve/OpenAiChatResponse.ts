@@ -35,8 +35,7 @@ export interface Options extends Responder.Options {
  * ```ts
  * import { Stream } from "effect"
  * import { HttpEffect } from "effect/http"
- * import { StreamEvent } from "effect-llm-streaming"
- * import * as OpenAiChatResponse from "effect-llm-streaming/serve/OpenAiChatResponse"
+ * import { OpenAiChatResponse, StreamEvent } from "effect-llm-streaming"
  *
  * const handler = HttpEffect.toWebHandler(Stream.make("Hel", "lo").pipe(StreamEvent.fromText, OpenAiChatResponse.make()))
  * const response = await handler(new Request("http://localhost/v1/chat/completions"))

@@ -212,9 +212,12 @@ export const make = (makeEncoding: () => Encoding, options: Options = {}) => {
         }
         return text
       }
-      const write = (text: string): Effect.Effect<Chunk> => {
-        const chunk: Effect.Effect<Chunk> = Effect.succeed([encoder.encode(text)])
-        return failed === undefined ? chunk : Effect.andThen(logFailure(failed), chunk)
+      const write = (text: string): Body => {
+        const written: Body = Effect.succeed([encoder.encode(text)])
+        if (failed === undefined) return written
+        const log = logFailure(failed)
+        failed = undefined
+        return Effect.andThen(log, written)
       }
 
       const first = yield* Effect.interruptible(source.next(patience))
@@ -232,7 +235,7 @@ export const make = (makeEncoding: () => Encoding, options: Options = {}) => {
           const text = news === undefined ? (encoding.heartbeat ?? "") : textOf(news)
           // Events that show nothing here keep no connection alive.
           if (news === undefined || text !== "") silentSince = clock.monotonicTimeNanosUnsafe()
-          return text === "" ? (end ?? body) : write(text)
+          return text === "" && end === undefined ? body : write(text)
         })
       })
       let next: Body = Effect.suspend(() => {

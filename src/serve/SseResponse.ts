@@ -38,8 +38,7 @@ export interface Options extends Responder.Options {
  * ```ts
  * import { Effect } from "effect"
  * import { HttpEffect, HttpServerResponse } from "effect/http"
- * import { StreamModel } from "effect-llm-streaming"
- * import * as SseResponse from "effect-llm-streaming/serve/SseResponse"
+ * import { SseResponse, StreamModel } from "effect-llm-streaming"
  * import * as StreamTest from "effect-llm-streaming/testing/StreamTest"
  *
  * const route = StreamModel.stream({ prompt: "hi" }).pipe(

@@ -46,8 +46,7 @@ const decodeEvent = Schema.decodeSync(Schema.fromJsonString(StreamEvent.StreamEv
  *
  * ```ts
  * import { Effect, Stream } from "effect"
- * import { StreamHandler } from "effect-llm-streaming"
- * import * as StreamClient from "effect-llm-streaming/serve/StreamClient"
+ * import { StreamClient, StreamHandler } from "effect-llm-streaming"
  *
  * const bytes = Stream.make(
  *   'data: {"_tag":"Delta","timestamp":0,"delta":"Hello"}\n\n',
@@ -119,9 +118,7 @@ const truncated = () => StreamError.make({ _tag: "Truncated", expected: "its End
  * ```ts
  * import { Effect, Stream } from "effect"
  * import { FetchHttpClient, HttpEffect } from "effect/http"
- * import { StreamEvent, StreamHandler } from "effect-llm-streaming"
- * import * as SseResponse from "effect-llm-streaming/serve/SseResponse"
- * import * as StreamClient from "effect-llm-streaming/serve/StreamClient"
+ * import { SseResponse, StreamClient, StreamEvent, StreamHandler } from "effect-llm-streaming"
  *
  * const backend = HttpEffect.toWebHandler(Stream.make("Hel", "lo").pipe(StreamEvent.fromText, SseResponse.make()))
  * const answer = StreamClient.events("http://localhost/").pipe(

@@ -17,8 +17,7 @@ import * as Responder from "./Responder.ts"
  * ```ts
  * import { Stream } from "effect"
  * import { HttpEffect } from "effect/http"
- * import { StreamEvent } from "effect-llm-streaming"
- * import * as TextResponse from "effect-llm-streaming/serve/TextResponse"
+ * import { StreamEvent, TextResponse } from "effect-llm-streaming"
  *
  * const handler = HttpEffect.toWebHandler(Stream.make("Hello", " World").pipe(StreamEvent.fromText, TextResponse.make()))
  * const response = await handler(new Request("http://localhost/"))

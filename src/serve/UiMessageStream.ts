@@ -49,8 +49,7 @@ export interface Options extends Responder.Options {
  * ```ts
  * import { Stream } from "effect"
  * import { HttpEffect } from "effect/http"
- * import { StreamEvent } from "effect-llm-streaming"
- * import * as UiMessageStream from "effect-llm-streaming/serve/UiMessageStream"
+ * import { StreamEvent, UiMessageStream } from "effect-llm-streaming"
  *
  * const handler = HttpEffect.toWebHandler(Stream.make("Hi").pipe(StreamEvent.fromText, UiMessageStream.make()))
  * const response = await handler(new Request("http://localhost/"))

@@ -326,6 +326,24 @@ describe("the end", () => {
     }).pipe(quiet, Effect.scoped)
   )
 
+  it.effect("where it breaks off, the cause is logged and the source let go before", () =>
+    Effect.gen(function* () {
+      const seen: Array<unknown> = []
+      const logger = Logger.make(({ cause }) => void seen.push(Cause.squash(cause)))
+      const events = Stream.concat(Stream.make(start, hello), Stream.fail("boom")).pipe(
+        Stream.ensuring(Effect.sync(() => seen.push("released")))
+      )
+      const exit = yield* Effect.gen(function* () {
+        const response = yield* events.pipe(TextResponse.make())
+        const exit = yield* Effect.exit(Stream.runDrain(bodyOf(response)))
+        seen.push("read")
+        return exit
+      }).pipe(Effect.provide(Logger.layer([logger])))
+      assert.isTrue(Exit.isFailure(exit))
+      assert.deepStrictEqual(seen, ["released", "boom", "read"])
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("of a failure the operator gets the cause, the client what `expose` says", () =>
     Effect.gen(function* () {
       const logged: Array<unknown> = []

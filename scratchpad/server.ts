@@ -1,0 +1,141 @@
+/**
+ * An example backend with a page to look at: `npm start`, then open the address that it prints.
+ *
+ * - `GET /`: the page
+ * - `GET /events?prompt=…`: this library's events
+ * - `POST /api/chat`: what `useChat` of the AI SDK sends and reads
+ * - `POST /v1/chat/completions`: OpenAI's chat completions, `stream: true`
+ *
+ * The model is the demo's own, or any OpenAI-compatible server by `LLM_BASE_URL`, `LLM_MODEL` and `LLM_API_KEY`. `PORT` is
+ * 3000 by default.
+ */
+import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
+import { ByteSize, Config, Console, Effect, Layer, Schema, type Stream } from "effect"
+import {
+  FetchHttpClient,
+  HttpRouter,
+  HttpServer,
+  HttpServerRequest,
+  HttpServerResponse,
+  type HttpServerError
+} from "effect/http"
+import * as Fs from "node:fs/promises"
+import { createServer } from "node:http"
+import {
+  ContentFilter,
+  OpenAiChat,
+  OpenAiChatResponse,
+  type StreamEvent,
+  SseResponse,
+  type StreamError,
+  StreamHandler,
+  StreamModel,
+  UiMessageStream
+} from "../src/index.ts"
+import * as Provider from "./demo/provider.ts"
+import { environment } from "./demo/source.ts"
+
+// -----------------------------------------------------------------------------
+// model
+// -----------------------------------------------------------------------------
+
+const Model = Effect.gen(function* () {
+  const server = yield* environment
+  if (server.baseUrl !== "") return OpenAiChat.layer(server)
+  const onCut = (sent: number, total: number) => Console.log(`The model was stopped: ${sent} of ${total} chunks.`)
+  return OpenAiChat.layer({ baseUrl: yield* Provider.serve({ pace: 20, onCut }), model: Provider.model })
+}).pipe(Layer.unwrap, Layer.provide(FetchHttpClient.layer))
+
+const answer = (
+  request: StreamModel.StreamRequest
+): Stream.Stream<StreamEvent.StreamEvent, StreamError.StreamError, StreamModel.StreamModel> =>
+  StreamModel.stream(request).pipe(
+    ContentFilter.make({ patterns: [Provider.secret], replacement: "[REDACTED]" }),
+    StreamHandler.events()
+  )
+
+// -----------------------------------------------------------------------------
+// routes
+// -----------------------------------------------------------------------------
+
+const page = Effect.map(
+  Effect.promise(() => Fs.readFile(new URL("server/page.html", import.meta.url), "utf8")),
+  (html) => HttpServerResponse.html(html)
+)
+
+const Query = Schema.Struct({ prompt: Schema.String.check(Schema.isMaxLength(10_000)) })
+
+const events = Effect.gen(function* () {
+  const { prompt } = yield* HttpServerRequest.schemaSearchParams(Query)
+  return yield* answer({ prompt }).pipe(SseResponse.make())
+})
+
+const Chat = Schema.Struct({
+  messages: Schema.Array(
+    Schema.Struct({
+      role: Schema.Literals(["system", "user", "assistant"]),
+      parts: Schema.Array(Schema.Struct({ type: Schema.String, text: Schema.optional(Schema.String) }))
+    })
+  )
+})
+
+const chat = Effect.gen(function* () {
+  const body = yield* HttpServerRequest.schemaBodyJson(Chat)
+  const messages = body.messages.map(({ parts, role }) => ({
+    role,
+    content: parts.map(({ text, type }) => (type === "text" ? (text ?? "") : "")).join("")
+  }))
+  return yield* answer({ messages }).pipe(UiMessageStream.make())
+})
+
+const Completion = Schema.Struct({
+  messages: Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.Unknown })),
+  stream: Schema.Literal(true),
+  stream_options: Schema.optional(Schema.Struct({ include_usage: Schema.optional(Schema.Boolean) }))
+})
+
+const completions = Effect.gen(function* () {
+  const { messages, stream_options } = yield* HttpServerRequest.schemaBodyJson(Completion)
+  return yield* answer({ messages }).pipe(OpenAiChatResponse.make({ includeUsage: stream_options?.include_usage }))
+})
+
+/** Says what is wrong with a request, in the form that clients of every kind look for. */
+const refusing = <R>(
+  route: Effect.Effect<HttpServerResponse.HttpServerResponse, HttpServerError.HttpServerError | Schema.SchemaError, R>
+) =>
+  Effect.catchTag(route, "SchemaError", (error) =>
+    Effect.succeed(
+      HttpServerResponse.jsonUnsafe(
+        { error: { message: error.message, type: "invalid_request_error", param: null, code: null } },
+        { status: 400 }
+      )
+    )
+  )
+
+const Routes = Layer.mergeAll(
+  HttpRouter.add("GET", "/", page),
+  HttpRouter.add("GET", "/events", refusing(events)),
+  HttpRouter.add("POST", "/api/chat", refusing(chat)),
+  HttpRouter.add("POST", "/v1/chat/completions", refusing(completions))
+)
+
+// -----------------------------------------------------------------------------
+// server
+// -----------------------------------------------------------------------------
+
+const Listening = Layer.effectDiscard(
+  HttpServer.addressFormattedWith((address) => Console.log(`Listening on ${address}`))
+)
+
+const Server = Layer.unwrap(
+  Effect.map(Config.withDefault(Config.Int("PORT"), 3000), (port) =>
+    NodeHttpServer.layer(createServer, { port, host: "127.0.0.1", gracefulShutdownTimeout: "2 seconds" })
+  )
+)
+
+Listening.pipe(
+  Layer.provideMerge(HttpRouter.serve(Routes, { disableListenLog: true, disableLogger: true })),
+  Layer.provide([Server, Model, Layer.succeed(HttpServerRequest.MaxBodySize, ByteSize.mebibytes(1))]),
+  Layer.launch,
+  NodeRuntime.runMain
+)

@@ -1,0 +1,115 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { DefaultChatTransport, readUIMessageStream, type UIMessage } from "ai"
+import { Effect } from "effect"
+import { FetchHttpClient } from "effect/http"
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import * as Path from "node:path"
+import OpenAI, { BadRequestError } from "openai"
+import * as Provider from "../scratchpad/demo/provider.ts"
+import { StreamClient, StreamHandler } from "../src/index.ts"
+
+const program = Path.resolve(import.meta.dirname, "../scratchpad/server.ts")
+
+let child: ChildProcess
+let stdout = ""
+let url = ""
+
+/** Resolved once the server has printed what matches. */
+const printed = (pattern: RegExp): Promise<RegExpExecArray> =>
+  new Promise((resolve) => {
+    const check = (): void => {
+      const match = pattern.exec(stdout)
+      if (match === null) return
+      child.stdout!.off("data", check)
+      resolve(match)
+    }
+    child.stdout!.on("data", check)
+    check()
+  })
+
+beforeAll(async () => {
+  child = spawn(process.execPath, [program], { env: { PORT: "0" }, stdio: ["ignore", "pipe", "inherit"] })
+  child.stdout!.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text
+  })
+  url = (await printed(/Listening on (\S+)/))[1]!
+})
+afterAll(() => void child.kill("SIGKILL"))
+
+const messages: Array<UIMessage> = [{ id: "1", role: "user", parts: [{ type: "text", text: "hi" }] }]
+
+describe("the example backend", () => {
+  it("has a page that asks no other host", async () => {
+    const response = await fetch(url)
+    const page = await response.text()
+    assert.include(response.headers.get("content-type"), "text/html")
+    assert.include(page, '<form id="form">')
+    assert.notMatch(page, /https?:\/\//)
+  })
+
+  it("answers in each protocol, without the secret", { timeout: 60_000 }, async () => {
+    const events = StreamClient.events(`${url}/events?prompt=hi`).pipe(
+      StreamHandler.run(),
+      Effect.provide(FetchHttpClient.layer)
+    )
+    const chat = async () => {
+      const stream = await new DefaultChatTransport({ api: `${url}/api/chat` }).sendMessages({
+        trigger: "submit-message",
+        chatId: "c",
+        messageId: undefined,
+        messages,
+        abortSignal: undefined
+      })
+      let last: UIMessage | undefined
+      for await (const message of readUIMessageStream({ stream, terminateOnError: true })) last = message
+      return last?.parts.map((part) => (part.type === "text" ? part.text : "")).join("")
+    }
+    const completion = () =>
+      new OpenAI({ baseURL: `${url}/v1`, apiKey: "k" }).chat.completions
+        .stream({ model: "m", messages: [{ role: "user", content: "hi" }], stream_options: { include_usage: true } })
+        .finalChatCompletion()
+    const [result, ui, openAi] = await Promise.all([Effect.runPromise(events), chat(), completion()])
+    assert.include(result.text, "You are watching it.")
+    assert.include(result.text, "[REDACTED]")
+    assert.include(result.reasoning, "[REDACTED]")
+    assert.notInclude(result.text + result.reasoning, Provider.secret)
+    assert.strictEqual(ui, result.text)
+    assert.strictEqual(openAi.choices[0]?.message.content, result.text)
+    assert.strictEqual(openAi.usage?.completion_tokens, result.usage?.outputTokens.total)
+  })
+
+  it("says what is wrong with a request", async () => {
+    const missing = await fetch(`${url}/events`)
+    assert.strictEqual(missing.status, 400)
+    assert.include(await missing.text(), "prompt")
+    const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "k", maxRetries: 0 })
+    const whole = await client.chat.completions
+      .create({ model: "m", messages: [{ role: "user", content: "hi" }] })
+      .catch((error: unknown) => error)
+    assert.instanceOf(whole, BadRequestError)
+    const text = await fetch(`${url}/api/chat`, { method: "POST", body: "{" })
+    assert.strictEqual(text.status, 400)
+    const large = JSON.stringify({ messages: [{ role: "user", content: "x".repeat(2_000_000) }], stream: true })
+    const refused = await fetch(`${url}/v1/chat/completions`, { method: "POST", body: large }).then(
+      (response) => response.status,
+      () => "the connection was closed"
+    )
+    assert.include([400, 413, "the connection was closed"], refused)
+  })
+
+  it("stops the model when the client leaves", async () => {
+    const controller = new AbortController()
+    const { body } = await fetch(`${url}/events?prompt=hi`, { signal: controller.signal })
+    await body!.getReader().read()
+    controller.abort()
+    const [, sent, total] = await printed(/The model was stopped: (\d+) of (\d+) chunks/)
+    assert.isBelow(Number(sent), Number(total))
+  })
+
+  it("ends when it is told to", async () => {
+    const closed = once(child, "close")
+    child.kill("SIGTERM")
+    await closed
+  })
+})
