@@ -115,6 +115,7 @@ describe("laws", () => {
         }
         if (roll(3) === 0) engine.end()
         engine.reset()
+        assert.isFalse(engine.hasCompleteValues)
       }
       const text = textOf(roll, options)
       engine.feed(text)
