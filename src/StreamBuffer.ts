@@ -29,23 +29,10 @@ export interface StreamBuffer {
   readonly chunkCount: Effect.Effect<number>
   readonly clear: Effect.Effect<void>
   /** @internal */
-  readonly ref: Ref.Ref<State>
+  readonly text: Ref.Ref<TextRope.TextRope>
+  /** What the handler keeps elsewhere on this buffer's account. @internal */
+  reserved: number
 }
-
-/**
- * What a buffer holds at one moment. `reserved` is what the handler keeps elsewhere on this buffer's account.
- *
- * @internal
- */
-export interface State {
-  readonly text: TextRope.TextRope
-  readonly length: number
-  readonly chunkCount: number
-  readonly reserved: number
-}
-
-/** @internal */
-export const emptyState: State = { text: TextRope.empty, length: 0, chunkCount: 0, reserved: 0 }
 
 /**
  * Makes an empty buffer.
@@ -79,33 +66,44 @@ export const make = (options?: { readonly maxSize?: number | undefined }): Effec
 }
 
 /** @internal */
-export const makeUnsafe = (maxSize: number): StreamBuffer => {
-  const ref = Ref.makeUnsafe(emptyState)
-  return {
-    maxSize,
-    append: (chunk) =>
-      Effect.flatMap(
-        Ref.modify(ref, (state): [StreamError.StreamErrorOf<"BufferOverflow"> | undefined, State] => {
-          const size = state.length + state.reserved + chunk.length
-          return size > maxSize
-            ? [overflow(maxSize, size), state]
-            : [
-                undefined,
-                {
-                  text: TextRope.append(state.text, chunk),
-                  length: state.length + chunk.length,
-                  chunkCount: state.chunkCount + 1,
-                  reserved: state.reserved
-                }
-              ]
-        }),
-        (error) => (error === undefined ? Effect.void : Effect.fail(error))
-      ),
-    content: Effect.map(Ref.get(ref), (state) => TextRope.toString(state.text)),
-    length: Effect.map(Ref.get(ref), (state) => state.length),
-    chunkCount: Effect.map(Ref.get(ref), (state) => state.chunkCount),
-    clear: Ref.set(ref, emptyState),
-    ref
+export const makeUnsafe = (maxSize: number): StreamBuffer => new RefBuffer(maxSize)
+
+// A class, whose effects are made when they are asked for: a handler makes a buffer for each stream, and seldom needs them.
+class RefBuffer implements StreamBuffer {
+  readonly maxSize: number
+  readonly text = Ref.makeUnsafe(TextRope.empty)
+  reserved = 0
+
+  constructor(maxSize: number) {
+    this.maxSize = maxSize
+  }
+
+  readonly append = (chunk: string): Effect.Effect<void, StreamError.StreamErrorOf<"BufferOverflow">> =>
+    Effect.flatMap(
+      Ref.modify(this.text, (text): [size: number, text: TextRope.TextRope] => {
+        const size = text.length + this.reserved + chunk.length
+        return [size, size > this.maxSize ? text : TextRope.append(text, chunk)]
+      }),
+      (size) => (size > this.maxSize ? Effect.fail(overflow(this.maxSize, size)) : Effect.void)
+    )
+
+  get content(): Effect.Effect<string> {
+    return Effect.map(Ref.get(this.text), TextRope.toString)
+  }
+
+  get length(): Effect.Effect<number> {
+    return Effect.map(Ref.get(this.text), (text) => text.length)
+  }
+
+  get chunkCount(): Effect.Effect<number> {
+    return Effect.map(Ref.get(this.text), (text) => text.pieces)
+  }
+
+  get clear(): Effect.Effect<void> {
+    return Ref.update(this.text, () => {
+      this.reserved = 0
+      return TextRope.empty
+    })
   }
 }
 

@@ -7,13 +7,13 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
 import * as References from "effect/References"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import type * as StreamEvent from "./StreamEvent.ts"
@@ -144,16 +144,22 @@ export const layer = <const C extends Callbacks<unknown>>(
   )
 
 /**
- * Without the scope and the memo map of the build, which are nothing to a callback, and without the spans and the logging
- * of whoever built the Layer: those are the running fiber's, also where it has none.
+ * Without the scope and the memo map of the build, which are nothing to a callback, and without what belongs to the fiber
+ * that built the Layer: its scheduler (`runSync` and `ManagedRuntime` build under one of their own), its spans, its
+ * logging. Those are the running fiber's, also where it has none.
  */
 const withoutAmbient = Context.omit(
   Scope.Scope,
   Layer.CurrentMemoMap,
+  Scheduler.Scheduler,
+  Scheduler.MaxOpsBeforeYield,
+  Scheduler.PreventSchedulerYield,
   Tracer.ParentSpan,
-  Logger.CurrentLoggers,
+  References.CurrentStackFrame,
+  References.CurrentLoggers,
   References.CurrentLogAnnotations,
   References.CurrentLogSpans,
+  References.CurrentLogLevel,
   References.MinimumLogLevel
 )
 
@@ -194,62 +200,101 @@ export const on = <T extends StreamEvent.StreamEventType, R = never>(
 // -----------------------------------------------------------------------------
 
 /**
- * The callbacks of one stream, as effects that need nothing and never fail; each goes on with `then`.
- *
- * @internal
- */
-export interface Runner {
-  /** Runs the callbacks of events that arrived together. */
-  readonly events: <A>(events: ReadonlyArray<StreamEvent.StreamEvent>, then: Effect.Effect<A>) => Effect.Effect<A>
-  readonly error: (error: unknown) => Effect.Effect<void>
-  readonly exit: (result: StreamResult.StreamResult, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>
-}
-
-/**
  * Prepares the callbacks for one stream; `undefined` when there is none, so that the handler can skip them all.
  *
  * @internal
  */
-export const runner = ({ registered }: StreamCallbacks): Runner | undefined => {
-  if (registered.length === 0) return undefined
-  const provided = registered.map(({ callbacks, context }) => ({ callbacks, provide: providing(context) }))
-  const inOrder = makeInOrder()
-  const each =
-    (pick: (callbacks: Callbacks<unknown>) => Effect.Effect<unknown, unknown, unknown> | undefined): Call =>
-    (n) => {
-      const { callbacks, provide } = provided[n]!
-      const effect = pick(callbacks)
-      return effect && provide(effect)
-    }
-  let current: ReadonlyArray<StreamEvent.StreamEvent> = []
-  const callOfEvent: Call = (n) => {
-    const event = current[Math.floor(n / (2 * provided.length))]!
-    const { callbacks, provide } = provided[Math.floor(n / 2) % provided.length]!
-    const effect = n % 2 === 0 ? callbacks.onEvent?.(event) : dispatch(callbacks, event)
-    return effect && provide(effect)
+export const runner = ({ registered }: StreamCallbacks): Runner | undefined =>
+  registered.length === 0 ? undefined : new Runner(registered)
+
+const noEvents: ReadonlyArray<StreamEvent.StreamEvent> = []
+
+/**
+ * The callbacks of one stream, as effects that need nothing and never fail. One that fails, dies or throws is logged, and
+ * the next runs.
+ *
+ * @internal
+ */
+export class Runner {
+  private readonly registered: ReadonlyArray<Provided>
+  private pending = noEvents
+  private running = Context.empty()
+  private after: Effect.Effect<unknown> = Effect.void
+  /** Which callback of which pending event comes next. */
+  private position = 0
+  private readonly handlers = {
+    onSuccess: (): Effect.Effect<unknown> => this.next(),
+    onFailure: (cause: Cause.Cause<unknown>): Effect.Effect<unknown> =>
+      Effect.andThen(
+        logged(cause),
+        Effect.suspend(() => this.next())
+      )
   }
-  return {
-    events(events, then) {
-      current = events
-      return inOrder(events.length * 2 * provided.length, callOfEvent, then)
-    },
-    error: (error) =>
-      Effect.suspend(() =>
-        inOrder(
-          provided.length,
-          each(({ onError }) => onError?.(error)),
-          Effect.void
-        )
-      ),
-    // In a sequence of its own: an interrupted one may be under way.
-    exit: (result, exit) =>
-      Effect.suspend(() =>
-        makeInOrder()(
-          provided.length,
-          each(({ onExit }) => onExit?.(result, exit)),
-          Effect.void
-        )
-      ).pipe(Effect.uninterruptible)
+
+  constructor(registered: ReadonlyArray<Registered>) {
+    this.registered = registered.map((_) => new Provided(_))
+  }
+
+  /**
+   * Runs the callbacks of events that arrived together, in the context of the running fiber, then `after`.
+   *
+   * It takes one operation of the fiber for each callback, and none for one that gives a success at once: a `flatMap` for
+   * the order, a `catchCause` around all and fresh closures for each pull made a callback cost three times as much.
+   */
+  events<A>(
+    events: ReadonlyArray<StreamEvent.StreamEvent>,
+    running: Context.Context<never>,
+    after: Effect.Effect<A>
+  ): Effect.Effect<A> {
+    this.pending = events
+    this.running = running
+    this.after = after
+    this.position = 0
+    return this.next() as Effect.Effect<A>
+  }
+
+  private next(): Effect.Effect<unknown> {
+    const { pending, registered } = this
+    const end = pending.length * registered.length * 2
+    while (this.position < end) {
+      const n = this.position++
+      const event = pending[Math.floor(n / (registered.length * 2))]!
+      const provided = registered[(n >> 1) % registered.length]!
+      let effect: Effect.Effect<unknown, unknown, unknown> | undefined
+      try {
+        effect = n % 2 === 0 ? provided.callbacks.onEvent?.(event) : dispatch(provided.callbacks, event)
+      } catch (defect) {
+        effect = Effect.die(defect)
+      }
+      if (effect === undefined || (Exit.isExit(effect) && Exit.isSuccess(effect))) continue
+      return Effect.matchCauseEffect(provided.provide(effect, this.running), this.handlers)
+    }
+    // What waits for the next token holds on to none of this one.
+    const { after } = this
+    this.pending = noEvents
+    this.after = Effect.void
+    return after
+  }
+
+  error(error: unknown): Effect.Effect<void> {
+    return this.each(({ onError }) => onError?.(error))
+  }
+
+  exit(result: StreamResult.StreamResult, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    return Effect.uninterruptible(this.each(({ onExit }) => onExit?.(result, exit)))
+  }
+
+  private each(
+    pick: (callbacks: Callbacks<unknown>) => Effect.Effect<unknown, unknown, unknown> | undefined
+  ): Effect.Effect<void> {
+    return Effect.forEach(
+      this.registered,
+      (provided) =>
+        Effect.withFiber((fiber) => provided.provide(pick(provided.callbacks) ?? Effect.void, fiber.context)).pipe(
+          Effect.catchCause(logged)
+        ),
+      { discard: true }
+    )
   }
 }
 
@@ -277,64 +322,38 @@ const dispatch = (
   }
 }
 
-type Call = (n: number) => Effect.Effect<unknown, unknown> | undefined
+// The fiber's own interruption ends the stream here; one that came from inside the callback is only its failure.
+const logged = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+  Effect.andThen(
+    Effect.uninterruptibleMask((restore) => restore(Effect.void)),
+    Effect.logWarning("A stream callback failed; the stream goes on", cause)
+  )
 
-/**
- * Runs `call(0)` to `call(count - 1)` one after the other, then `then`. A call that fails, dies or throws is logged, and
- * the next runs.
- *
- * One at a time: it is made once for each stream, and takes one operation of the fiber for each call, because a `flatMap`
- * for the order, a `catchCause` around all and fresh closures for each pull made a callback cost three times as much.
- */
-const makeInOrder = () => {
-  let count = 0
-  let n = 0
-  let call: Call = () => undefined
-  let then: Effect.Effect<unknown> = Effect.void
-  const next = (): Effect.Effect<unknown> => {
-    while (n < count) {
-      let effect: Effect.Effect<unknown, unknown> | undefined
-      try {
-        effect = call(n++)
-      } catch (defect) {
-        return handlers.onFailure(Cause.die(defect))
-      }
-      if (effect !== undefined) return Effect.matchCauseEffect(effect, handlers)
+/** Callbacks, and the context of their Layer below that of the running fiber. */
+class Provided {
+  readonly callbacks: Callbacks<unknown>
+  private readonly context: Context.Context<never>
+  /** Kept, since fibers seldom change their context. */
+  private running: Context.Context<never> | undefined
+  private merged: Context.Context<never> | undefined
+
+  constructor({ callbacks, context }: Registered) {
+    this.callbacks = callbacks
+    this.context = context
+  }
+
+  provide(
+    effect: Effect.Effect<unknown, unknown, unknown>,
+    running: Context.Context<never>
+  ): Effect.Effect<unknown, unknown> {
+    if (this.running !== running) {
+      const merged = Context.merge(this.context, running)
+      this.running = running
+      // Where the Layer adds nothing to the fiber's own context, there is nothing to provide.
+      this.merged = merged.mapUnsafe.size === running.mapUnsafe.size ? undefined : merged
     }
-    return then
+    const { merged } = this
+    const needy = effect as Effect.Effect<unknown, unknown>
+    return merged === undefined ? needy : Effect.updateContext(needy, () => merged)
   }
-  const handlers = {
-    onSuccess: (_: unknown) => next(),
-    // The fiber's own interruption ends the stream here; one that came from inside the callback is only its failure.
-    onFailure: (cause: Cause.Cause<unknown>): Effect.Effect<unknown> =>
-      Effect.andThen(checkInterruption, Effect.andThen(warn(cause), Effect.suspend(next)))
-  }
-  return <A>(calls: number, f: Call, after: Effect.Effect<A>): Effect.Effect<A> => {
-    count = calls
-    n = 0
-    call = f
-    then = after
-    return next() as Effect.Effect<A>
-  }
-}
-
-const checkInterruption = Effect.uninterruptibleMask((restore) => restore(Effect.void))
-
-const warn = (cause: Cause.Cause<unknown>) => Effect.logWarning("A stream callback failed; the stream goes on", cause)
-
-/** Provides a Layer's context below the running fiber's. The merged context is kept, since fibers seldom change theirs. */
-const providing = (context: Context.Context<never>) => {
-  let fiberContext: Context.Context<never> | undefined
-  let merged: Context.Context<never> | undefined
-  const provide = (running: Context.Context<never>): Context.Context<unknown> => {
-    if (merged === undefined || fiberContext !== running) {
-      fiberContext = running
-      merged = Context.merge(context, running)
-      // Where the Layer adds nothing to the fiber's own context, `updateContext` has nothing to do.
-      if (merged.mapUnsafe.size === running.mapUnsafe.size) merged = running
-    }
-    return merged as Context.Context<unknown>
-  }
-  return (effect: Effect.Effect<unknown, unknown, unknown>): Effect.Effect<unknown, unknown> =>
-    Effect.updateContext(effect, provide)
 }

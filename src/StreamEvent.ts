@@ -503,29 +503,35 @@ export const fromText = <E, R>(self: Stream.Stream<string, E, R>): Stream.Stream
   Stream.transformPull(self, (pull) =>
     Clock.clockWith((clock) => {
       type Out = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, E, void, R>
-      const now = () => clock.currentTimeMillisUnsafe()
       const deltas: Out = Pull.matchEffect(pull, {
         onSuccess: (chunks): Out => {
-          const timestamp = now()
-          const out: Array<StreamEvent> = []
-          for (const chunk of chunks) {
-            if (chunk.length > 0) out.push(delta(timestamp, chunk))
-          }
-          return Arr.isArrayNonEmpty(out) ? Effect.succeed(out) : deltas
+          const out = deltasOf(chunks, clock.currentTimeMillisUnsafe())
+          return out === undefined ? deltas : Effect.succeed(out)
         },
         onFailure: (cause): Out => Effect.failCause(cause),
         onDone: (): Out => {
           next = Cause.done()
-          return Effect.succeed([end(now())])
+          return Effect.succeed([end(clock.currentTimeMillisUnsafe())])
         }
       })
       let next: Out = Effect.suspend(() => {
         next = deltas
-        return Effect.succeed([start(now())])
+        return Effect.succeed([start(clock.currentTimeMillisUnsafe())])
       })
       return Effect.succeed(Effect.suspend(() => next))
     })
   )
+
+const deltasOf = (chunks: ReadonlyArray<string>, timestamp: number): Arr.NonEmptyArray<StreamEvent> | undefined => {
+  let out: Arr.NonEmptyArray<StreamEvent> | undefined
+  for (const chunk of chunks) {
+    if (chunk.length === 0) continue
+    // Not `[]` and `push`, which make room for 17 events, where most often there is one.
+    if (out === undefined) out = [delta(timestamp, chunk)]
+    else out.push(delta(timestamp, chunk))
+  }
+  return out
+}
 
 /**
  * The answer text, and nothing else: the deltas that are not empty.

@@ -14,6 +14,7 @@ import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
@@ -67,21 +68,16 @@ export type HandlerError = StreamError.StreamErrorOf<"BufferOverflow" | "Truncat
 
 type Events = Arr.NonEmptyReadonlyArray<StreamEvent.StreamEvent>
 
-/** What became of events that arrived together. */
-interface Taken {
-  /** Events that fit; those behind an overflow or behind a terminal event are not looked at. */
-  readonly count: number
-  readonly overflow?: StreamError.StreamErrorOf<"BufferOverflow"> | undefined
-  readonly terminal?: StreamEvent.End | StreamEvent.Error | undefined
-}
-
 /**
- * The state of one run: what has arrived, what is measured, who is told.
+ * The state of one run: what has arrived, what is measured.
  *
  * @internal
  */
 export class Session {
   readonly buffer: StreamBuffer.StreamBuffer
+  /** Set by {@link take} where the stream ends with what was taken. */
+  terminal: StreamEvent.End | StreamEvent.Error | undefined
+  overflow: StreamError.StreamErrorOf<"BufferOverflow"> | undefined
   private readonly clock: Clock.Clock
   private readonly bufferContent: boolean
   private readonly recorder: StreamStats.Recorder
@@ -108,57 +104,46 @@ export class Session {
   }
 
   /**
-   * Takes events that arrived together. Reads and writes the buffer's `Ref` once, in one synchronous step: as atomic as
-   * `Ref.modify`, without its two operations of the fiber.
+   * Takes events that arrived together, up to one that overflows or is terminal, and returns how many it took. Reads and
+   * writes the buffer's `Ref` in one synchronous step: as atomic as `Ref.modify`, without its operations of the fiber.
    */
-  take(events: Events): Taken {
+  take(events: Events): number {
     this.recorder.delivery(this.clock.monotonicTimeNanosUnsafe())
-    const { ref } = this.buffer.ref
-    const limit = this.buffer.maxSize
-    let { chunkCount, length, reserved, text } = ref.current
-    let taken: Taken | undefined
-    for (let i = 0; i < events.length && taken === undefined; i++) {
+    for (let i = 0; i < events.length; i++) {
       const event = events[i]!
-      if (this.bufferContent) {
-        const size = length + reserved + sizeOfEvent(event, limit)
-        if (size > limit) {
-          taken = { count: i, overflow: StreamBuffer.overflow(limit, size) }
-          break
-        }
-        if (event._tag === "Delta") {
-          text = TextRope.append(text, event.delta)
-          length += event.delta.length
-          if (event.delta.length > 0) chunkCount++
-        } else {
-          reserved = size - length
-          this.keep(event)
-        }
-      }
+      if (this.bufferContent && !this.keep(event)) return i
       this.recorder.event(event)
       if (event._tag === "Metadata") {
         this.note(event)
       } else if (StreamEvent.isTerminal(event)) {
-        this.close(event._tag === "End" ? "completed" : "failed")
-        if (event._tag === "Error") {
-          if (this.finishReason === "unknown") this.finishReason = "error"
-        } else if (event.finishReason !== "unknown") {
-          this.finishReason = event.finishReason
-        }
-        taken = { count: i + 1, terminal: event }
+        this.end(event)
+        return i + 1
       }
     }
-    ref.current = { text, length, chunkCount, reserved }
-    return taken ?? { count: events.length }
+    return events.length
   }
 
-  private keep(event: StreamEvent.StreamEvent): void {
+  /** Keeps what an event carries, unless it does not fit. */
+  private keep(event: StreamEvent.StreamEvent): boolean {
+    const { buffer } = this
+    const { ref } = buffer.text
+    const size = ref.current.length + buffer.reserved + sizeOfEvent(event, buffer.maxSize)
+    if (size > buffer.maxSize) {
+      this.overflow = StreamBuffer.overflow(buffer.maxSize, size)
+      return false
+    }
+    if (event._tag === "Delta") {
+      if (event.delta.length > 0) ref.current = TextRope.append(ref.current, event.delta)
+      return true
+    }
+    buffer.reserved = size - ref.current.length
     switch (event._tag) {
       case "Reasoning":
         this.reasoning = TextRope.append(this.reasoning, event.delta)
-        return
+        break
       case "Refusal":
         this.refusal = TextRope.append(this.refusal, event.delta)
-        return
+        break
       case "ToolCall":
         this.toolCalls.push({
           id: event.id,
@@ -166,13 +151,14 @@ export class Session {
           argumentsText: event.argumentsText,
           input: event.input
         })
-        return
+        break
       case "ToolResult":
         this.toolResults.push({ id: event.id, name: event.name, output: event.output, isError: event.isError })
-        return
+        break
       case "Metadata":
         this.metadata.push({ kind: event.kind, metadata: event.metadata })
     }
+    return true
   }
 
   private note(event: StreamEvent.Metadata): void {
@@ -184,6 +170,16 @@ export class Session {
     }
     this.finishReason = event.finishReason ?? this.finishReason
     this.providerFinishReason = event.providerFinishReason ?? this.providerFinishReason
+  }
+
+  private end(event: StreamEvent.End | StreamEvent.Error): void {
+    this.terminal = event
+    this.close(event._tag === "End" ? "completed" : "failed")
+    if (event._tag === "Error") {
+      if (this.finishReason === "unknown") this.finishReason = "error"
+    } else if (event.finishReason !== "unknown") {
+      this.finishReason = event.finishReason
+    }
   }
 
   /** Fixes the figures; the first outcome stays. */
@@ -200,7 +196,7 @@ export class Session {
   }
 
   content(): string {
-    return TextRope.toString(Ref.getUnsafe(this.buffer.ref).text)
+    return TextRope.toString(Ref.getUnsafe(this.buffer.text))
   }
 
   result(): StreamResult.StreamResult {
@@ -262,89 +258,120 @@ export const open = (options: Options | undefined, buffer?: StreamBuffer.StreamB
     )
   )
 
-/** The events of a session: what every way of running a stream is made of. */
+type Out<E, R> = Pull.Pull<Events, E | HandlerError, void, R>
+
+/** One stream on its way through a session: what every way of running a stream is made of. */
+class Handling<E, R> {
+  /** The events, one array at a time. */
+  readonly pull: Out<E, R> = Effect.withFiber((fiber) => {
+    this.context = fiber.context
+    return this.next
+  })
+  private readonly session: Session
+  private readonly callbacks: StreamCallbacks.Runner | undefined
+  private readonly record: (last: StreamResult.Stats) => Effect.Effect<void>
+  private context = Context.empty()
+  private next: Out<E, R>
+  private ended: Exit.Exit<void, E | HandlerError> = Exit.void
+  private exited = false
+
+  constructor(
+    session: Session,
+    callbacks: StreamCallbacks.Runner | undefined,
+    record: (last: StreamResult.Stats) => Effect.Effect<void>,
+    open: Effect.Effect<Pull.Pull<Events, E, void, R>, never, R>
+  ) {
+    this.session = session
+    this.callbacks = callbacks
+    this.record = record
+    // The first pull opens the source: a failure or an interruption of that is the stream's own end, and told as such.
+    this.next = this.handled(
+      Effect.flatMap(open, (upstream) => {
+        this.next = this.handled(upstream)
+        return upstream
+      })
+    )
+  }
+
+  private handled(upstream: Pull.Pull<Events, E, void, R>): Out<E, R> {
+    return Pull.matchEffect(upstream, {
+      onSuccess: (events) => this.take(events),
+      onFailure: (cause) => this.fail(cause),
+      onDone: () => this.fail(Cause.fail(truncated()))
+    })
+  }
+
+  private take(events: Events): Out<E, R> {
+    const { session } = this
+    let count: number
+    try {
+      count = session.take(events)
+    } catch (defect) {
+      // What is not this library's code, a tokenizer say, has thrown.
+      return this.fail(Cause.die(defect))
+    }
+    const { overflow, terminal } = session
+    if (overflow === undefined && terminal === undefined) return this.deliver(events)
+    this.next =
+      overflow === undefined
+        ? Effect.andThen(this.exit("completed", Exit.void), Cause.done())
+        : Effect.suspend(() => this.fail(Cause.fail(overflow)))
+    const last = events.slice(0, count)
+    if (terminal?._tag === "End") {
+      last[count - 1] = { ...terminal, content: session.content(), stats: session.stats() }
+    }
+    return Arr.isArrayNonEmpty(last) ? this.deliver(last) : this.next
+  }
+
+  private deliver(events: Events): Out<E, R> {
+    const delivered = Effect.succeed(events)
+    return this.callbacks === undefined ? delivered : this.callbacks.events(events, this.context, delivered)
+  }
+
+  private fail(cause: Cause.Cause<E | HandlerError>): Out<E, R> {
+    const { callbacks, session } = this
+    const outcome = Cause.hasInterruptsOnly(cause) ? "interrupted" : "failed"
+    session.close(outcome)
+    const failure = Cause.map(cause, (error) =>
+      StreamError.isStreamError(error) ? StreamError.withPartial(error, session.result()) : error
+    )
+    const exit = Exit.failCause(failure)
+    this.ended = exit
+    this.next = exit
+    const told =
+      callbacks === undefined || outcome === "interrupted" ? Effect.void : callbacks.error(Cause.squash(failure))
+    return told.pipe(Effect.andThen(this.exit(outcome, exit)), Effect.andThen(exit))
+  }
+
+  private exit(outcome: StreamResult.Outcome, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const { callbacks, session } = this
+    return Effect.suspend(() => {
+      if (this.exited) return Effect.void
+      this.exited = true
+      const recorded = this.record(session.close(outcome))
+      return callbacks === undefined ? recorded : Effect.ensuring(recorded, callbacks.exit(session.result(), exit))
+    }).pipe(Effect.uninterruptible)
+  }
+
+  /** Whoever pulled has left. */
+  leave(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    if (this.session.isOver) return this.exit("completed", this.ended)
+    return this.exit(Exit.hasInterrupts(exit) ? "interrupted" : "abandoned", exit)
+  }
+}
+
 const attach = <E, R>(
   session: Session,
   self: Stream.Stream<StreamEvent.StreamEvent, E, R>,
   scope: Scope.Scope
-): Effect.Effect<Pull.Pull<Events, E | HandlerError, void, R>> =>
+): Effect.Effect<Out<E, R>> =>
   Effect.gen(function* () {
-    type Out = Pull.Pull<Events, E | HandlerError, void, R>
     const callbacks = StreamCallbacks.runner(yield* StreamCallbacks.StreamCallbacks)
     const record = yield* (yield* StreamStats.StreamStats).open(Effect.sync(() => session.stats()))
-
-    let exited = false
-    let ended: Exit.Exit<void, E | HandlerError> = Exit.void
-    const exitWith = (outcome: StreamResult.Outcome, exit: Exit.Exit<unknown, unknown>) =>
-      Effect.suspend(() => {
-        if (exited) return Effect.void
-        exited = true
-        const recorded = record(session.close(outcome))
-        return callbacks === undefined ? recorded : Effect.ensuring(recorded, callbacks.exit(session.result(), exit))
-      }).pipe(Effect.uninterruptible)
-
-    const finished: Out = Effect.andThen(exitWith("completed", Exit.void), Cause.done())
-
-    const fail = (cause: Cause.Cause<E | HandlerError>): Out => {
-      const outcome = Cause.hasInterruptsOnly(cause) ? "interrupted" : "failed"
-      session.close(outcome)
-      const failure = Cause.map(cause, (error) =>
-        StreamError.isStreamError(error) ? StreamError.withPartial(error, session.result()) : error
-      )
-      const exit = Exit.failCause(failure)
-      ended = exit
-      next = exit
-      const told =
-        callbacks === undefined || outcome === "interrupted" ? Effect.void : callbacks.error(Cause.squash(failure))
-      return told.pipe(Effect.andThen(exitWith(outcome, exit)), Effect.andThen(next))
-    }
-
-    const deliver = (events: Events): Out =>
-      callbacks === undefined ? Effect.succeed(events) : callbacks.events(events, Effect.succeed(events))
-
-    const take = (events: Events): Taken | Cause.Cause<never> => {
-      try {
-        return session.take(events)
-      } catch (defect) {
-        return Cause.die(defect)
-      }
-    }
-
-    const handled = (upstream: Pull.Pull<Events, E, void, R>): Out =>
-      Pull.matchEffect(upstream, {
-        onSuccess: (events): Out => {
-          const taken = take(events)
-          // What is not this library's code, a tokenizer say, has thrown.
-          if (Cause.isCause(taken)) return fail(taken)
-          const { count, overflow, terminal } = taken
-          if (overflow === undefined && terminal === undefined) return deliver(events)
-          next = overflow === undefined ? finished : Effect.suspend(() => fail(Cause.fail(overflow)))
-          const last = events.slice(0, count)
-          if (terminal?._tag === "End") {
-            last[count - 1] = { ...terminal, content: session.content(), stats: session.stats() }
-          }
-          return Arr.isArrayNonEmpty(last) ? deliver(last) : next
-        },
-        onFailure: fail,
-        onDone: () => fail(Cause.fail(truncated()))
-      })
-
-    yield* Scope.addFinalizerExit(scope, (exit) =>
-      session.isOver
-        ? exitWith("completed", ended)
-        : exitWith(Exit.hasInterrupts(exit) ? "interrupted" : "abandoned", exit)
-    )
-    // The first pull opens the source: a failure or an interruption of that is the stream's own end, and told as such.
-    let next: Out = handled(
-      Effect.flatMap(
-        Effect.suspend(() => Channel.toPullScoped(Stream.toChannel(self), scope)),
-        (upstream) => {
-          next = handled(upstream)
-          return upstream
-        }
-      )
-    )
-    return Effect.suspend(() => next)
+    const open = Effect.suspend(() => Channel.toPullScoped(Stream.toChannel(self), scope))
+    const handling = new Handling<E, R>(session, callbacks, record, open)
+    yield* Scope.addFinalizerExit(scope, (exit) => handling.leave(exit))
+    return handling.pull
   }).pipe(Effect.uninterruptible)
 
 const handle = <E, R>(
@@ -522,9 +549,9 @@ export const collect: Sink.Sink<StreamResult.StreamResult, StreamEvent.StreamEve
       }
       const loop: Result = Pull.matchEffect(upstream, {
         onSuccess: (events): Result => {
-          const { overflow, terminal } = session.take(events)
-          if (overflow !== undefined) return fail(overflow)
-          return terminal === undefined ? loop : Effect.succeed([session.result()])
+          session.take(events)
+          if (session.overflow !== undefined) return fail(session.overflow)
+          return session.terminal === undefined ? loop : Effect.succeed([session.result()])
         },
         onFailure: (cause): Result => Effect.failCause(cause),
         onDone: () => fail(truncated())

@@ -1,5 +1,18 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Fiber, Layer, Logger, Predicate, References, Stream } from "effect"
+import {
+  Cause,
+  Context,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Logger,
+  ManagedRuntime,
+  Predicate,
+  References,
+  Scheduler,
+  Stream
+} from "effect"
 import { TestClock } from "effect/testing"
 import * as StreamCallbacks from "../src/StreamCallbacks.ts"
 import * as StreamError from "../src/StreamError.ts"
@@ -401,6 +414,19 @@ describe("context", () => {
       )
       yield* Effect.provide(run, context)
       assert.deepStrictEqual(seen, ["None", {}, 0])
+    })
+  )
+
+  it.effect("callbacks run under the scheduler of the running fiber, not of what built the Layer", () =>
+    Effect.gen(function* () {
+      const seen: Array<Scheduler.Scheduler> = []
+      const see = () => Effect.map(Scheduler.Scheduler, (scheduler) => seen.push(scheduler))
+      const runtime = ManagedRuntime.make(StreamCallbacks.layer({ onEnd: see, onExit: see }))
+      // Builds the Layer under a scheduler that never yields to the event loop.
+      runtime.runSync(Effect.void)
+      yield* Effect.promise(() => runtime.runPromise(Effect.andThen(see(), run)))
+      assert.isTrue(seen.every((scheduler) => scheduler === seen[0]))
+      assert.strictEqual(seen.length, 3)
     })
   )
 

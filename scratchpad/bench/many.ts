@@ -7,30 +7,33 @@
  * The tokens of all streams come from one clock, so that no side is charged with 1,000 timers: every stream is due 50 times
  * a second, at a phase of its own, and a timer of 1 ms releases those that are due. What is measured is the work behind
  * that: waking the consumer, the pipeline, going to sleep again.
+ *
+ * Each side runs in processes of its own, as a backend does, so that none pays for the garbage or the type feedback of
+ * another; rounds are interleaved. The streams of a run begin one after the other over a second, run a while to warm up,
+ * and are measured while all of them run. All in one millisecond would be another experiment: V8 then sees only the
+ * objects of 1,000 beginnings, all of which live, and allocates their like among the old ones for good.
  */
+import { execFile } from "node:child_process"
+import { cpus } from "node:os"
+import { PerformanceObserver } from "node:perf_hooks"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
 import { Effect, ManagedRuntime, Stream } from "effect"
 import { ContentFilter, StreamCallbacks, StreamEvent, StreamHandler, StreamSource } from "../../src/index.ts"
 import * as LatencyHistogram from "../../src/internal/latencyHistogram.ts"
 import { takeByHand } from "./byHand.ts"
 import { makeTokens, patterns } from "./tokens.ts"
 
-const streams = Number(process.argv[2] ?? 1_000)
-const seconds = Number(process.argv[3] ?? 4)
 const period = 20
-const tokens = makeTokens(seconds * (1_000 / period))
+const tokens = makeTokens(4_096)
 
 // -----------------------------------------------------------------------------
 // tokens on time
 // -----------------------------------------------------------------------------
 
-interface Due {
-  readonly at: number
-  readonly release: () => void
-}
-
 /** Releases waiters when they are due: one slot for each millisecond. */
 const makeWheel = () => {
-  const slots = new Map<number, Array<Due>>()
+  const slots = new Map<number, Array<() => void>>()
   const startedAt = performance.now()
   let done = 0
   const timer = setInterval(() => {
@@ -39,7 +42,7 @@ const makeWheel = () => {
       const due = slots.get(done)
       if (due === undefined) continue
       slots.delete(done)
-      for (const { release } of due) release()
+      for (const release of due) release()
     }
   }, 1)
   return {
@@ -47,8 +50,8 @@ const makeWheel = () => {
     wait: (at: number, release: () => void) => {
       const slot = Math.max(done, Math.ceil(at))
       const due = slots.get(slot)
-      if (due === undefined) slots.set(slot, [{ at, release }])
-      else due.push({ at, release })
+      if (due === undefined) slots.set(slot, [release])
+      else due.push(release)
     },
     stop: () => clearInterval(timer)
   }
@@ -56,10 +59,12 @@ const makeWheel = () => {
 
 type Wheel = ReturnType<typeof makeWheel>
 
-async function* generate(wheel: Wheel, phase: number) {
-  for (const [n, token] of tokens.entries()) {
-    await new Promise<void>((resolve) => wheel.wait(phase + n * period, resolve))
-    yield token
+const wait = (wheel: Wheel, at: number) => new Promise<void>((resolve) => wheel.wait(at, resolve))
+
+async function* generate(wheel: Wheel, startAt: number, count: number) {
+  for (let n = 0; n < count; n++) {
+    await wait(wheel, startAt + n * period)
+    yield tokens[n % tokens.length]!
   }
 }
 
@@ -72,172 +77,225 @@ const filter = ContentFilter.make({ patterns, replacement: "[FILTERED]" })
 const runtime = ManagedRuntime.make(StreamCallbacks.layer({ onDelta: () => Effect.void }))
 
 /** Runs one stream; `delivered` is called for each token when it reaches the end of the pipeline. */
-type Side = (wheel: Wheel, phase: number, delivered: (n: number) => void) => Promise<unknown>
+type Side = (source: () => AsyncIterable<string>, delivered: () => void) => Promise<unknown>
+
+const drain = (delivered: () => void) =>
+  Stream.runForEachArray((events: ReadonlyArray<StreamEvent.StreamEvent>) =>
+    Effect.sync(() => {
+      for (const event of events) if (event._tag === "Delta") delivered()
+    })
+  )
 
 const sides: Readonly<Record<string, Side>> = {
-  "plain async generators, same work": async (wheel, phase, delivered) => {
+  "plain async generators, same work": async (source, delivered) => {
     const work = takeByHand(async () => {})
-    let n = 0
-    for await (const token of generate(wheel, phase)) {
+    for await (const token of source()) {
       await work.take(token)
-      delivered(n++)
+      delivered()
     }
     await work.end()
   },
-  "plain async generators, no work": async (wheel, phase, delivered) => {
-    let n = 0
-    for await (const _ of generate(wheel, phase)) delivered(n++)
+  "plain async generators, no work": async (source, delivered) => {
+    for await (const _ of source()) delivered()
   },
-  "effect-llm-streaming": (wheel, phase, delivered) => {
-    let n = 0
-    return StreamSource.fromAsyncIterable(() => generate(wheel, phase)).pipe(
+  "effect-llm-streaming": (source, delivered) =>
+    StreamSource.fromAsyncIterable(source).pipe(
       StreamEvent.fromText,
       filter,
       StreamHandler.events(),
-      Stream.runForEachArray((events) =>
-        Effect.sync(() => {
-          for (const event of events) if (event._tag === "Delta") delivered(n++)
-        })
-      ),
+      drain(delivered),
       runtime.runPromise
-    )
-  },
-  "  of that: source and drain": (wheel, phase, delivered) => {
-    let n = 0
-    return StreamSource.fromAsyncIterable(() => generate(wheel, phase)).pipe(
-      Stream.runForEachArray(() => Effect.sync(() => delivered(n++))),
+    ),
+  "  of that: source and drain": (source, delivered) =>
+    StreamSource.fromAsyncIterable(source).pipe(
+      Stream.runForEachArray(() => Effect.sync(delivered)),
       Effect.runPromise
-    )
-  },
-  "  of that: source, events and filter": (wheel, phase, delivered) => {
-    let n = 0
-    return StreamSource.fromAsyncIterable(() => generate(wheel, phase)).pipe(
+    ),
+  "  of that: source, events and filter": (source, delivered) =>
+    StreamSource.fromAsyncIterable(source).pipe(StreamEvent.fromText, filter, drain(delivered), Effect.runPromise),
+  "  without callbacks": (source, delivered) =>
+    StreamSource.fromAsyncIterable(source).pipe(
       StreamEvent.fromText,
       filter,
-      Stream.runForEachArray((events) =>
-        Effect.sync(() => {
-          for (const event of events) if (event._tag === "Delta") delivered(n++)
-        })
-      ),
+      StreamHandler.events(),
+      drain(delivered),
       Effect.runPromise
     )
-  }
 }
 
 // -----------------------------------------------------------------------------
-// measuring
+// one run, in a process of its own
 // -----------------------------------------------------------------------------
 
 interface Figures {
-  readonly name: string
-  readonly streams: number
   /** CPU of the process for each token, in microseconds. */
   readonly cpuPerToken: number
   /** Share of one core. */
   readonly core: number
   readonly p50: number
   readonly p99: number
+  /** The part of the time that garbage collection stopped everything, and for how long at most, in milliseconds. */
+  readonly gc: number
+  readonly gcMax: number
+  /** What all other processes took of the machine meanwhile, in cores: a disturbed run says little. */
+  readonly others: number
   readonly lost: number
 }
 
-const measure = async (name: string, side: Side, count: number): Promise<Figures> => {
+/** CPU time of all processes since the machine began, in milliseconds. */
+const machineCpu = () => cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0)
+
+const rampUp = 1_000
+const warmUp = 2_000
+
+const measure = async (side: Side, streams: number, seconds: number): Promise<Figures> => {
   const wheel = makeWheel()
   const latencies = LatencyHistogram.make()
+  const from = rampUp + warmUp
+  const to = from + seconds * 1_000
+  const count = Math.ceil(to / period)
   let received = 0
-  const lead = 500
-  const runs = start(side, wheel, count, lead, (late) => {
-    received++
-    latencies.record(late)
+  let measured = 0
+  let gc = 0
+  let gcMax = 0
+  const observer = new PerformanceObserver((list) => {
+    for (const { duration, startTime } of list.getEntries()) {
+      if (startTime < windowAt) continue
+      gc += duration
+      gcMax = Math.max(gcMax, duration)
+    }
   })
-  await new Promise((resolve) => setTimeout(resolve, lead - 50))
+  observer.observe({ entryTypes: ["gc"] })
+  let windowAt = Number.POSITIVE_INFINITY
+  const run = async (startAt: number) => {
+    await wait(wheel, startAt)
+    let n = 0
+    await side(
+      () => generate(wheel, startAt, count),
+      () => {
+        const due = startAt + n++ * period
+        received++
+        if (due < from || due >= to) return
+        measured++
+        latencies.record(Math.max(0.01, wheel.now() - due))
+      }
+    )
+  }
+  const runs = Array.from({ length: streams }, (_, i) => run((i * rampUp) / streams))
+  await wait(wheel, from)
+  windowAt = performance.now()
   const cpuBefore = process.cpuUsage()
-  const startedAt = performance.now()
-  await Promise.all(runs)
+  const machineBefore = machineCpu()
+  const measuredBefore = measured
+  await wait(wheel, to)
   const { system, user } = process.cpuUsage(cpuBefore)
-  const elapsed = performance.now() - startedAt
+  const elapsed = performance.now() - windowAt
+  const cpu = user + system
+  const others = (machineCpu() - machineBefore - cpu / 1_000) / elapsed
+  const inWindow = measured - measuredBefore
+  await Promise.all(runs)
   wheel.stop()
+  observer.disconnect()
   return {
-    name,
-    streams: count,
-    cpuPerToken: (user + system) / (count * tokens.length),
-    core: (user + system) / 1_000 / elapsed,
+    cpuPerToken: cpu / inWindow,
+    core: cpu / 1_000 / elapsed,
     p50: latencies.percentile(0.5),
     p99: latencies.percentile(0.99),
-    lost: count * tokens.length - received
+    gc: gc / elapsed,
+    gcMax,
+    others,
+    lost: streams * count - received
   }
 }
 
-/** The streams of one run, each with a phase of its own. `delivered` gets how late each token came out, in milliseconds. */
-const start = (side: Side, wheel: Wheel, count: number, lead: number, delivered: (late: number) => void) =>
-  Array.from({ length: count }, (_, i) => {
-    const phase = lead + (i * period) / count
-    return side(wheel, phase, (n) => delivered(Math.max(0.01, wheel.now() - (phase + n * period))))
-  })
-
-/**
- * Heap of a stream that waits for its next token, after ten. In a run of its own: a `gc()` throws optimised code away, and
- * what comes next is late by tens of milliseconds.
- */
-const heapOf = async (side: Side): Promise<number> => {
-  globalThis.gc?.()
-  const before = process.memoryUsage().heapUsed
-  const wheel = makeWheel()
-  const runs = start(side, wheel, streams, 200, () => {})
-  await new Promise((resolve) => setTimeout(resolve, 200 + 10 * period))
-  globalThis.gc?.()
-  const heap = (process.memoryUsage().heapUsed - before) / streams
-  await Promise.all(runs)
-  wheel.stop()
-  return heap
+/** Heap of a stream that waits for its next token, after ten. */
+const heapOf = async (side: Side, streams: number): Promise<number> => {
+  const once = async () => {
+    globalThis.gc?.()
+    const before = process.memoryUsage().heapUsed
+    const wheel = makeWheel()
+    const runs = Array.from({ length: streams }, () =>
+      side(
+        () => generate(wheel, 200, 20),
+        () => {}
+      )
+    )
+    await new Promise((resolve) => setTimeout(resolve, 200 + 10 * period))
+    globalThis.gc?.()
+    const heap = (process.memoryUsage().heapUsed - before) / streams
+    await Promise.all(runs)
+    wheel.stop()
+    return heap
+  }
+  await once()
+  return once()
 }
+
+// -----------------------------------------------------------------------------
+// all runs
+// -----------------------------------------------------------------------------
 
 const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[values.length >> 1]!
 
-const heaps = new Map<string, number>()
-for (const [name, side] of Object.entries(sides)) heaps.set(name, await heapOf(side))
+const inProcess = async <A>(mode: "measure" | "heap", name: string, streams: number, seconds: number): Promise<A> => {
+  const file = fileURLToPath(import.meta.url)
+  const args = ["--expose-gc", file, mode, name, String(streams), String(seconds)]
+  const { stdout } = await promisify(execFile)(process.execPath, args)
+  return JSON.parse(stdout) as A
+}
 
-const all = new Map<string, Array<Figures>>()
-for (let round = 0; round < 4; round++) {
-  for (const [name, side] of Object.entries(sides)) {
-    const figures = await measure(name, side, streams)
-    // The first round warms up.
-    if (round > 0) all.set(name, [...(all.get(name) ?? []), figures])
+const compare = async (streams: number, seconds: number) => {
+  const rounds = 3
+  console.log(`${streams} streams, ${1_000 / period} tokens a second each, medians of ${rounds} runs of ${seconds} s`)
+  const all = new Map<string, Array<Figures>>()
+  for (let round = 0; round < rounds; round++) {
+    for (const name of Object.keys(sides)) {
+      all.set(name, [...(all.get(name) ?? []), await inProcess<Figures>("measure", name, streams, seconds)])
+    }
+  }
+  const floors = all.get("plain async generators, same work")!.map((run) => run.cpuPerToken)
+  for (const [name, runs] of all) {
+    const of = (key: keyof Figures) => median(runs.map((run) => run[key]))
+    const row = {
+      group: "many streams",
+      name,
+      streams,
+      cpuPerTokenMicros: of("cpuPerToken"),
+      ratio: median(runs.map((run, round) => run.cpuPerToken / floors[round]!)),
+      core: of("core"),
+      p50Ms: of("p50"),
+      p99Ms: of("p99"),
+      gc: of("gc"),
+      gcMaxMs: of("gcMax"),
+      heapPerStreamKb: (await inProcess<number>("heap", name, streams, seconds)) / 1_000,
+      lost: of("lost")
+    }
+    console.log(
+      `${name.padEnd(36)} ${row.cpuPerTokenMicros.toFixed(1)} µs CPU a token (${row.ratio.toFixed(2)} x), ` +
+        `${(100 * row.core).toFixed(0)} % of a core, p50 ${row.p50Ms.toFixed(2)} ms, p99 ${row.p99Ms.toFixed(2)} ms, ` +
+        `GC ${(100 * row.gc).toFixed(1)} % of the time and ${row.gcMaxMs.toFixed(1)} ms at most, ` +
+        `${row.heapPerStreamKb.toFixed(1)} KB heap an idle stream, ${row.lost} lost`
+    )
+    console.log(JSON.stringify(row))
+  }
+
+  // How many such streams one core carries: more by a quarter until the tokens come late.
+  console.log("\none core, effect-llm-streaming, until 99 % of the tokens are no longer delivered within 5 ms")
+  for (let count = streams; ; count = Math.round(count * 1.25)) {
+    const { core, lost, p50, p99 } = await inProcess<Figures>("measure", "effect-llm-streaming", count, seconds)
+    console.log(
+      `${count} streams: ${(100 * core).toFixed(0)} % of a core, p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, ` +
+        `${lost} lost`
+    )
+    if (p99 > 5) break
   }
 }
 
-const floor = median(all.get("plain async generators, same work")!.map((_) => _.cpuPerToken))
-console.log(
-  `\n${streams} streams, ${1_000 / period} tokens a second each, medians of 3 interleaved runs of ${seconds} s`
-)
-for (const [name, runs] of all) {
-  const of = (key: Exclude<keyof Figures, "name">) => median(runs.map((run) => run[key]))
-  const row = {
-    group: "many streams",
-    name,
-    streams,
-    cpuPerTokenMicros: of("cpuPerToken"),
-    ratio: of("cpuPerToken") / floor,
-    core: of("core"),
-    p50Ms: of("p50"),
-    p99Ms: of("p99"),
-    heapPerStreamKb: heaps.get(name)! / 1_000,
-    lost: of("lost")
-  }
-  console.log(
-    `${name.padEnd(36)} ${row.cpuPerTokenMicros.toFixed(1)} µs CPU a token (${row.ratio.toFixed(2)} x), ` +
-      `${(100 * row.core).toFixed(0)} % of a core, p50 ${row.p50Ms.toFixed(2)} ms, p99 ${row.p99Ms.toFixed(2)} ms, ` +
-      `${row.heapPerStreamKb.toFixed(1)} KB heap an idle stream, ${row.lost} lost`
-  )
-  console.log(JSON.stringify(row))
-}
-
-// How many such streams one core carries: doubled until the tokens come late or the core is full.
-console.log("\none core, effect-llm-streaming, until 99 % of the tokens are no longer delivered within 5 ms")
-for (let count = streams * 2; ; count *= 2) {
-  const figures = await measure("effect-llm-streaming", sides["effect-llm-streaming"]!, count)
-  console.log(
-    `${count} streams: ${(100 * figures.core).toFixed(0)} % of a core, p50 ${figures.p50.toFixed(2)} ms, ` +
-      `p99 ${figures.p99.toFixed(2)} ms, ${figures.lost} lost`
-  )
-  if (figures.p99 > 5) break
+const [mode, ...rest] = process.argv.slice(2)
+if (mode === "measure" || mode === "heap") {
+  const [name, streams, seconds] = rest
+  const run = mode === "measure" ? measure : heapOf
+  console.log(JSON.stringify(await run(sides[name!]!, Number(streams), Number(seconds))))
+} else {
+  await compare(Number(mode ?? 1_000), Number(rest[0] ?? 4))
 }

@@ -2,7 +2,8 @@
  * Percentiles of durations in constant space: counts and sums in buckets that grow by 5 %.
  *
  * A percentile is the mean of its bucket, so from 10 µs to 14 minutes it is within 5 % of the true value, and exact where
- * all durations are equal. 4.5 KB once the first duration came, whatever their number.
+ * all durations are equal. Buckets are made 32 at a time, 512 bytes where durations first fall: a stream at an even pace
+ * needs one or two of these, and 6 KB is the most, whatever the number of durations.
  *
  * @since 0.1.0
  */
@@ -16,42 +17,40 @@ export interface LatencyHistogram {
   percentile(p: number): number
 }
 
+export const make = (): LatencyHistogram => new Buckets()
+
 // From 10 µs to 14 minutes; what is outside goes to the first and the last bucket.
 const bucketCount = 376
 const lowest = 0.01
 const logGrowth = Math.log(1.05)
 
-export const make = (): LatencyHistogram => {
-  let counts: Uint32Array | undefined
-  let sums: Float64Array | undefined
-  let count = 0
-  let max = 0
-  return {
-    record(millis) {
-      counts ??= new Uint32Array(bucketCount)
-      sums ??= new Float64Array(bucketCount)
-      const bucket = bucketOf(millis)
-      counts[bucket]! += 1
-      sums[bucket]! += millis
-      count += 1
-      if (millis > max) max = millis
-    },
-    get count() {
-      return count
-    },
-    get max() {
-      return max
-    },
-    percentile(p) {
-      if (counts === undefined || sums === undefined) return Number.NaN
-      const rank = Math.max(1, Math.ceil(p * count))
-      let seen = 0
-      for (let bucket = 0; bucket < bucketCount; bucket++) {
-        seen += counts[bucket]!
-        if (seen >= rank) return sums[bucket]! / counts[bucket]!
+class Buckets implements LatencyHistogram {
+  count = 0
+  max = 0
+  /** Count and sum of each bucket, one after the other, for 32 buckets each. */
+  private readonly groups: Array<Float64Array | undefined> = []
+
+  record(millis: number): void {
+    const bucket = bucketOf(millis)
+    const group = (this.groups[bucket >> 5] ??= new Float64Array(64))
+    const index = (bucket & 31) << 1
+    group[index]! += 1
+    group[index + 1]! += millis
+    this.count += 1
+    if (millis > this.max) this.max = millis
+  }
+
+  percentile(p: number): number {
+    const rank = Math.max(1, Math.ceil(p * this.count))
+    let seen = 0
+    for (const group of this.groups) {
+      if (group === undefined) continue
+      for (let index = 0; index < group.length; index += 2) {
+        seen += group[index]!
+        if (seen >= rank) return group[index + 1]! / group[index]!
       }
-      return max
     }
+    return Number.NaN
   }
 }
 

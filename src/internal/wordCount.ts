@@ -9,20 +9,21 @@ export interface WordCounter {
   readonly count: number
 }
 
-export const make = (): WordCounter => {
-  let count = 0
-  let inWord = false
-  return {
-    push(text) {
-      for (let i = 0; i < text.length; i++) {
-        const space = isWhiteSpace(text.charCodeAt(i))
-        if (!space && !inWord) count++
-        inWord = !space
-      }
-    },
-    get count() {
-      return count
+export const make = (): WordCounter => new Words()
+
+class Words implements WordCounter {
+  count = 0
+  private inWord = false
+
+  push(text: string): void {
+    let { count, inWord } = this
+    for (let i = 0; i < text.length; i++) {
+      const space = isWhiteSpace(text.charCodeAt(i))
+      if (!space && !inWord) count++
+      inWord = !space
     }
+    this.count = count
+    this.inWord = inWord
   }
 }
 

@@ -484,9 +484,8 @@ class Shown {
     }
     const taken = out.slice(from)
     if (!Arr.isArrayNonEmpty(taken)) return undefined
-    const { count, overflow } = this.session.take(taken)
-    out.length = from + count
-    return overflow
+    out.length = from + this.session.take(taken)
+    return this.session.overflow
   }
 
   private event(event: StreamEvent.StreamEvent, out: Array<StreamEvent.StreamEvent>): void {
