@@ -2,7 +2,7 @@
  * The demo: a model's answer through the pipeline, as it streams. `npm run demo -- --help` explains it.
  *
  * The pipeline is in `main`. What it is made of: `demo/options.ts` reads the command line, `demo/source.ts` chooses who
- * answers (a provider of its own, a recording, a server), `demo/view.ts` shows events and figures, `demo/recipe.ts` a JSON
+ * answers (a provider of its own, a recording, a server), `demo/stages.ts` what is between, `demo/view.ts` shows events and figures, `demo/recipe.ts` a JSON
  * object that fills in.
  */
 import { Console, Effect, Stream } from "effect"
@@ -12,6 +12,7 @@ import * as Main from "./demo/main.ts"
 import * as Options from "./demo/options.ts"
 import * as Recipe from "./demo/recipe.ts"
 import * as Source from "./demo/source.ts"
+import * as Stages from "./demo/stages.ts"
 import * as Terminal from "./demo/terminal.ts"
 import * as View from "./demo/view.ts"
 
@@ -27,6 +28,7 @@ const main = Effect.gen(function* () {
 
   yield* StreamModel.stream({ prompt: source.prompt }).pipe(
     view.watch,
+    Stages.make(options),
     options.guard
       ? ContentFilter.make({ rules: Guard.rules(source.secrets), replacement: View.redacted })
       : ContentFilter.make({ patterns: source.secrets, replacement: View.redacted }),

@@ -232,6 +232,39 @@ No more of this.
   })
 })
 
+describe.concurrent("demo, its processors", () => {
+  const think = chunk({ content: "<think>hm</think>one two" }) + chunk({ content: " three STOP four" }, "stop")
+
+  it("takes <think> out of the answer", async () => {
+    const { stdout } = await run(["-"], { stdin: think })
+    assert.include(stdout, "[reasoning]\nhm\n")
+    assert.include(stdout, "\none two three STOP four\n")
+  })
+
+  it("--stop, --tokens, --smooth", async () => {
+    const stopped = await run(["--stop", "STOP", "-"], { stdin: think })
+    assert.include(stopped.stdout, "one two three \n")
+    assert.strictEqual(figure(stopped.stdout, "finish reason"), "stop")
+    const cut = await run(["--tokens", "3", "-"], { stdin: think })
+    assert.include(cut.stdout, "\none two \n")
+    assert.strictEqual(figure(cut.stdout, "finish reason"), "length")
+    const smooth = await run(["--smooth", "-"], { stdin: think })
+    assert.include(smooth.stdout, "\none two three STOP four\n")
+  })
+
+  it("--block fails, and shows nothing of what it found", async () => {
+    const { exitCode, stderr, stdout } = await run(["--block", "stop", "-"], { stdin: think })
+    assert.strictEqual(exitCode, 1)
+    assert.include(stderr, "Content blocked")
+    assert.notInclude(stdout, "STOP")
+  })
+
+  it("refuses what they cannot be", async () => {
+    assertOneLine(await run(["--tokens", "many", "-"], { stdin: "" }), "--tokens")
+    assertOneLine(await run(["--stop", "", "-"], { stdin: "" }), "--stop")
+  })
+})
+
 describe.concurrent("demo, JSON", () => {
   it("shows each value as soon as it is whole, in a pipe", async () => {
     const { exitCode, stderr, stdout } = await run(["--json", "--pace", "0"])

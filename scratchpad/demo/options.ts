@@ -10,6 +10,11 @@ const flags = {
   filter: { type: "string", short: "f", multiple: true, value: "TEXT", help: "redact TEXT too; may be repeated" },
   json: { type: "boolean", short: "j", help: "ask for a recipe as JSON, shown as it fills in" },
   guard: { type: "boolean", short: "g", help: "redact addresses, numbers and keys by their shape" },
+  stop: { type: "string", short: "s", multiple: true, value: "TEXT", help: "end the answer before TEXT" },
+  tokens: { type: "string", short: "t", value: "N", help: "end it behind N tokens (words)" },
+  block: { type: "string", short: "b", multiple: true, value: "TEXT", help: "fail where a check finds TEXT" },
+  smooth: { type: "boolean", help: "show whole words, at an even pace" },
+  retry: { type: "boolean", help: "try again when nothing was shown yet" },
   pace: { type: "string", value: "MS", help: "pause between tokens, or pieces of FILE; 0: none" },
   help: { type: "boolean", short: "h", help: "explain this" }
 } as const
@@ -24,6 +29,11 @@ export interface Options {
   readonly filters: ReadonlyArray<string>
   /** Whether ready-made rules are applied too. */
   readonly guard: boolean
+  readonly stop: ReadonlyArray<string>
+  readonly tokens: number | undefined
+  readonly block: ReadonlyArray<string>
+  readonly smooth: boolean
+  readonly retry: boolean
   /** Milliseconds. */
   readonly pace: number | undefined
 }
@@ -40,7 +50,13 @@ export const parse = Effect.fnUntraced(function* (args: ReadonlyArray<string>): 
   if (values.prompt !== undefined && positionals.length > 0)
     return yield* usage(`--prompt and "${positionals[0]}" exclude each other`)
   if (values.prompt === "") return yield* usage("--prompt must not be empty")
-  if (values.filter?.includes("")) return yield* usage("--filter must not be empty")
+  for (const name of ["filter", "stop", "block"] as const) {
+    if (values[name]?.includes("") === true) return yield* usage(`--${name} must not be empty`)
+  }
+  const tokens = values.tokens === undefined ? undefined : Number(values.tokens)
+  if (values.tokens === "" || (tokens !== undefined && !(tokens >= 0))) {
+    return yield* usage(`--tokens must be a number, 0 or more, got "${values.tokens}"`)
+  }
   const pace = values.pace === undefined ? undefined : Number(values.pace)
   if (values.pace === "" || (pace !== undefined && !(pace >= 0 && pace <= 60_000))) {
     return yield* usage(`--pace must be a number of milliseconds, 0 to 60000, got "${values.pace}"`)
@@ -53,6 +69,11 @@ export const parse = Effect.fnUntraced(function* (args: ReadonlyArray<string>): 
     prompt: values.prompt ?? (words || undefined),
     filters: values.filter ?? [],
     guard: values.guard === true,
+    stop: values.stop ?? [],
+    tokens,
+    block: values.block ?? [],
+    smooth: values.smooth === true,
+    retry: values.retry === true,
     pace
   }
 })
