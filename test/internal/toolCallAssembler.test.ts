@@ -112,6 +112,21 @@ describe("which call a fragment belongs to", () => {
   })
 })
 
+describe("arguments", () => {
+  it("have the keys that were written, where JSON.parse of some runtimes takes one for another", () => {
+    const backslash = String.raw`{"h":[],"\\":0}`
+    const quote = String.raw`{"\"":1}`
+    const { whole } = assemble([
+      { index: 0, id: "a", name: "f", argumentsText: backslash },
+      { index: 1, id: "b", name: "f", argumentsText: quote }
+    ])
+    assert.deepStrictEqual(
+      whole.map(([, , , input]) => Object.keys(input as object)),
+      [["h", "\\"], ['"']]
+    )
+  })
+})
+
 describe("what is shown, and when", () => {
   it("nothing before the name; then all that came before it in one", () => {
     const { shown, whole } = assemble([
