@@ -137,7 +137,6 @@ export const make = (
 
     /** The brackets of a tag are whole: what is before them goes on, and the next text is searched for something else. */
     const turn = (at: NonNullable<typeof found>, event: StreamEvent.Delta, out: Out) => {
-      emit(base + at.offset, out)
       held.take(base + at.offset + at.size, () => {}, out)
       timestamp = event.timestamp
       if (tag === undefined) tag = at.tag
@@ -152,10 +151,13 @@ export const make = (
       held.push(event)
       matcher.push(event.delta)
       while (found !== undefined) {
+        emit(base + found.offset, out)
+        // A tag that ends in this very event is too large all the same: chunks make no difference.
+        if (gatheredSize > maxTagSize) break
         turn(found, event, out)
         matcher.push(event.delta.slice(base - start))
       }
-      emit(held.length - matcher.held, out)
+      if (found === undefined) emit(held.length - matcher.held, out)
       return gatheredSize > maxTagSize ? StreamBuffer.overflow(maxTagSize, gatheredSize) : undefined
     }
 

@@ -170,8 +170,22 @@ describe("what is worth another attempt", () => {
       assert.strictEqual((yield* run(restart(soon.stream))).seconds, 5)
       const sooner = source([StreamTest.fail(overloaded(Duration.millis(10)))], [end])
       assert.strictEqual((yield* run(restart(sooner.stream))).seconds, 1)
-      const late = source([StreamTest.fail(overloaded(Duration.seconds(61)))], [end])
+      const atLimit = source([StreamTest.fail(overloaded(Duration.minutes(1)))], [end])
+      assert.strictEqual((yield* run(restart(atLimit.stream))).seconds, 60)
+      const late = source([StreamTest.fail(overloaded(Duration.millis(60_001)))], [end])
       assert.deepStrictEqual((yield* run(restart(late.stream))).lines, [overloaded().message])
+    })
+  )
+
+  it.effect("maxRetryAfter is that limit", () =>
+    Effect.gen(function* () {
+      const patient = Recovery.make({ strategy: Recovery.restartIfSilent, maxRetryAfter: "5 seconds" })
+      const atLimit = source([StreamTest.fail(overloaded(Duration.seconds(5)))], [end])
+      yield* run(atLimit.stream.pipe(patient))
+      assert.strictEqual(atLimit.runs(), 2)
+      const late = source([StreamTest.fail(overloaded(Duration.millis(5_001)))], [end])
+      assert.deepStrictEqual((yield* run(late.stream.pipe(patient))).lines, [overloaded().message])
+      assert.strictEqual(late.runs(), 1)
     })
   )
 })

@@ -117,9 +117,20 @@ describe("limits", () => {
       const source = Stream.make(text("<cite>abc"), text("de</cite>f"))
       const fits = yield* collect(TagSplitter.make({ ...both, maxTagSize: 5 })(source))
       assert.isUndefined(fits.failure)
-      const { events, failure } = yield* collect(TagSplitter.make({ ...both, maxTagSize: 2 })(source))
+      const { events, failure } = yield* collect(TagSplitter.make({ ...both, maxTagSize: 4 })(source))
       assert.strictEqual(failure?.reason._tag, "BufferOverflow")
       assert.deepStrictEqual(lines(events), [])
+    })
+  )
+
+  it.effect("of a tag's text, that of one that opens and closes within an event too", () =>
+    Effect.gen(function* () {
+      const source = Stream.make(text("a<cite>abcde</cite>f"))
+      const fits = yield* collect(TagSplitter.make({ ...both, maxTagSize: 5 })(source))
+      assert.isUndefined(fits.failure)
+      const { events, failure } = yield* collect(TagSplitter.make({ ...both, maxTagSize: 4 })(source))
+      assert.strictEqual(failure?.reason._tag, "BufferOverflow")
+      assert.deepStrictEqual(lines(events), ['Delta "a"'])
     })
   )
 
