@@ -158,32 +158,40 @@ export const make = (
         matcher.push(event.delta.slice(base - start))
       }
       if (found === undefined) emit(held.length - matcher.held, out)
-      return gatheredSize > maxTagSize ? StreamBuffer.overflow(maxTagSize, gatheredSize) : undefined
+      return overflow()
     }
 
+    const overflow = () => (gatheredSize > maxTagSize ? StreamBuffer.overflow(maxTagSize, gatheredSize) : undefined)
+
+    /** What was held back as a tag's beginning is text after all. */
     const endText = (out: Out) => {
       matcher.end()
       emit(held.length, out)
       held.reset()
       base = 0
+      return overflow()
     }
 
     return {
       step(event, out) {
         if (event._tag === "Delta") return pushText(event, out)
         if (event._tag === "Metadata" && !held.isEmpty) {
-          const overflow = held.wait(event)
-          if (overflow !== undefined) endText(out)
-          return overflow
+          const tooMuch = held.wait(event)
+          if (tooMuch !== undefined) endText(out)
+          return tooMuch
         }
-        if (event._tag !== "Progress" && event._tag !== "Metadata") endText(out)
+        if (event._tag !== "Progress" && event._tag !== "Metadata") {
+          const tooLarge = endText(out)
+          if (tooLarge !== undefined) return tooLarge
+        }
         if (StreamEvent.isTerminal(event)) close(false, out)
         out.push(event)
         return undefined
       },
       flush(out) {
-        endText(out)
-        close(false, out)
+        const tooLarge = endText(out)
+        if (tooLarge === undefined) close(false, out)
+        return tooLarge
       }
     }
   })

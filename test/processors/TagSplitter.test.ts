@@ -134,6 +134,18 @@ describe("limits", () => {
     })
   )
 
+  it.effect("of a tag's text, with what looked like the tag's end when the stream ends", () =>
+    Effect.gen(function* () {
+      for (const last of [[], [StreamEvent.end(0, "stop")]]) {
+        const source = Stream.make(text("<cite>abc</ci"), ...last)
+        const fits = yield* collect(TagSplitter.make({ ...both, maxTagSize: 7 })(source))
+        assert.isUndefined(fits.failure)
+        const { failure } = yield* collect(TagSplitter.make({ ...both, maxTagSize: 6 })(source))
+        assert.strictEqual(failure?.reason._tag, "BufferOverflow")
+      }
+    })
+  )
+
   it.effect("of what waits behind held-back text", () =>
     Effect.gen(function* () {
       const source = Stream.make(text("a<"), ...Array.from({ length: 9 }, () => usage))
