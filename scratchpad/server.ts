@@ -7,7 +7,7 @@
  * - `POST /v1/chat/completions`: OpenAI's chat completions, `stream: true`
  *
  * The model is the demo's own, or any OpenAI-compatible server by `LLM_BASE_URL`, `LLM_MODEL` and `LLM_API_KEY`. `PORT` is
- * 3000 by default.
+ * 3000 by default. On SIGTERM and ctrl-c answers have five seconds to finish; the rest end with an error.
  */
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { ByteSize, Config, Console, Effect, Layer, Schema, type Stream } from "effect"
@@ -23,6 +23,7 @@ import * as Fs from "node:fs/promises"
 import { createServer } from "node:http"
 import {
   ContentFilter,
+  GracefulShutdown,
   OpenAiChat,
   OpenAiChatResponse,
   type StreamEvent,
@@ -129,12 +130,14 @@ const Listening = Layer.effectDiscard(
 
 const Server = Layer.unwrap(
   Effect.map(Config.withDefault(Config.Int("PORT"), 3000), (port) =>
-    NodeHttpServer.layer(createServer, { port, host: "127.0.0.1", gracefulShutdownTimeout: "2 seconds" })
+    // Connections that clients keep open between requests would delay its stop by five seconds.
+    NodeHttpServer.layer(() => createServer({ keepAliveTimeout: 500 }), { port, host: "127.0.0.1" })
   )
 )
 
 Listening.pipe(
   Layer.provideMerge(HttpRouter.serve(Routes, { disableListenLog: true, disableLogger: true })),
+  GracefulShutdown.within("5 seconds"),
   Layer.provide([Server, Model, Layer.succeed(HttpServerRequest.MaxBodySize, ByteSize.mebibytes(1))]),
   Layer.launch,
   NodeRuntime.runMain

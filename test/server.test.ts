@@ -4,6 +4,8 @@ import { Effect } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import * as Path from "node:path"
 import OpenAI, { BadRequestError } from "openai"
 import * as Provider from "../scratchpad/demo/provider.ts"
@@ -11,31 +13,40 @@ import { StreamClient, StreamHandler } from "../src/index.ts"
 
 const program = Path.resolve(import.meta.dirname, "../scratchpad/server.ts")
 
-let child: ChildProcess
-let stdout = ""
-let url = ""
+interface Started {
+  readonly child: ChildProcess
+  readonly url: string
+  /** Resolved once the server has printed what matches. */
+  readonly printed: (pattern: RegExp) => Promise<RegExpExecArray>
+}
 
-/** Resolved once the server has printed what matches. */
-const printed = (pattern: RegExp): Promise<RegExpExecArray> =>
-  new Promise((resolve) => {
-    const check = (): void => {
-      const match = pattern.exec(stdout)
-      if (match === null) return
-      child.stdout!.off("data", check)
-      resolve(match)
-    }
-    child.stdout!.on("data", check)
-    check()
-  })
-
-beforeAll(async () => {
-  child = spawn(process.execPath, [program], { env: { PORT: "0" }, stdio: ["ignore", "pipe", "inherit"] })
-  child.stdout!.setEncoding("utf8").on("data", (text: string) => {
+const start = async (env?: Readonly<Record<string, string>>): Promise<Started> => {
+  const child = spawn(process.execPath, [program], { env: { PORT: "0", ...env }, stdio: ["ignore", "pipe", "inherit"] })
+  let stdout = ""
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
     stdout += text
   })
-  url = (await printed(/Listening on (\S+)/))[1]!
+  const printed = (pattern: RegExp): Promise<RegExpExecArray> =>
+    new Promise((resolve) => {
+      const check = (): void => {
+        const match = pattern.exec(stdout)
+        if (match === null) return
+        child.stdout.off("data", check)
+        resolve(match)
+      }
+      child.stdout.on("data", check)
+      check()
+    })
+  return { child, printed, url: (await printed(/Listening on (\S+)/))[1]! }
+}
+
+let server: Started
+let url = ""
+beforeAll(async () => {
+  server = await start()
+  url = server.url
 })
-afterAll(() => void child.kill("SIGKILL"))
+afterAll(() => void server.child.kill("SIGKILL"))
 
 const messages: Array<UIMessage> = [{ id: "1", role: "user", parts: [{ type: "text", text: "hi" }] }]
 
@@ -103,13 +114,30 @@ describe("the example backend", () => {
     const { body } = await fetch(`${url}/events?prompt=hi`, { signal: controller.signal })
     await body!.getReader().read()
     controller.abort()
-    const [, sent, total] = await printed(/The model was stopped: (\d+) of (\d+) chunks/)
+    const [, sent, total] = await server.printed(/The model was stopped: (\d+) of (\d+) chunks/)
     assert.isBelow(Number(sent), Number(total))
   })
 
-  it("ends when it is told to", async () => {
+  it("ends when it is told to, and its answers with it", { timeout: 60_000 }, async () => {
+    // In place of the demo's, a model that does not come to an end.
+    const silent = createServer((_, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" })
+      response.write('data: {"choices":[{"delta":{"content":"Hello"}}]}\n\n')
+    }).listen(0, "127.0.0.1")
+    await once(silent, "listening")
+    const baseUrl = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`
+    const { child, url } = await start({ LLM_BASE_URL: baseUrl, LLM_MODEL: "m" })
+    const response = await fetch(`${url}/events?prompt=hi`)
     const closed = once(child, "close")
     child.kill("SIGTERM")
+    const frames = (await response.text()).trim().split("\n\n")
+    assert.deepInclude(JSON.parse(frames.at(-1)!.replace("data: ", "")).error.reason, {
+      code: "ServerShutdown",
+      message: "The server is shutting down"
+    })
+    assert.isTrue(frames.some((frame) => frame.includes('"delta":"Hello"')))
     await closed
+    silent.close()
+    silent.closeAllConnections()
   })
 })

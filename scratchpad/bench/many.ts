@@ -23,43 +23,10 @@ import { ContentFilter, StreamCallbacks, StreamEvent, StreamHandler, StreamSourc
 import * as LatencyHistogram from "../../src/internal/latencyHistogram.ts"
 import { takeByHand } from "./byHand.ts"
 import { makeTokens, patterns } from "./tokens.ts"
+import { makeWheel, wait, type Wheel } from "./wheel.ts"
 
 const period = 20
 const tokens = makeTokens(4_096)
-
-// -----------------------------------------------------------------------------
-// tokens on time
-// -----------------------------------------------------------------------------
-
-/** Releases waiters when they are due: one slot for each millisecond. */
-const makeWheel = () => {
-  const slots = new Map<number, Array<() => void>>()
-  const startedAt = performance.now()
-  let done = 0
-  const timer = setInterval(() => {
-    const now = Math.floor(performance.now() - startedAt)
-    for (; done <= now; done++) {
-      const due = slots.get(done)
-      if (due === undefined) continue
-      slots.delete(done)
-      for (const release of due) release()
-    }
-  }, 1)
-  return {
-    now: () => performance.now() - startedAt,
-    wait: (at: number, release: () => void) => {
-      const slot = Math.max(done, Math.ceil(at))
-      const due = slots.get(slot)
-      if (due === undefined) slots.set(slot, [release])
-      else due.push(release)
-    },
-    stop: () => clearInterval(timer)
-  }
-}
-
-type Wheel = ReturnType<typeof makeWheel>
-
-const wait = (wheel: Wheel, at: number) => new Promise<void>((resolve) => wheel.wait(at, resolve))
 
 async function* generate(wheel: Wheel, startAt: number, count: number) {
   for (let n = 0; n < count; n++) {

@@ -19,13 +19,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as StreamError from "../StreamError.ts"
 import type * as StreamEvent from "../StreamEvent.ts"
+import * as GracefulShutdown from "./GracefulShutdown.ts"
 
 // -----------------------------------------------------------------------------
 // options
@@ -73,6 +73,9 @@ export interface Options {
  * @since 0.1.0
  */
 export const expose = (error: unknown): Exposed => {
+  if (error instanceof GracefulShutdown.ServerShutdown) {
+    return { code: error._tag, message: "The server is shutting down", isRetryable: true }
+  }
   if (!StreamError.isStreamError(error)) {
     return { code: "InternalError", message: "Something went wrong", isRetryable: false }
   }
@@ -172,18 +175,26 @@ export const make = (makeEncoding: () => Encoding, options: Options = {}) => {
     Effect.gen(function* () {
       type Body = Pull.Pull<Chunk, StreamError.StreamErrorOf<"Truncated">>
       const request = yield* Scope.Scope
+      const running = yield* GracefulShutdown.Running
       const clock = yield* Clock.Clock
-      const source = yield* Reader.open(events)
+      const source = yield* Source.open(events)
       const encoding = makeEncoding()
       /** What comes behind all that was sent, once that is known. */
       let end: Body | undefined
       /** What the operator gets to know, and the client does not. */
       let failed: Cause.Cause<unknown> | undefined
+      let isServerLeaving = running.isOver
+      let silentSince = 0n
+      let isHeartbeatDue = false
 
+      const leave = running.add(() => {
+        isServerLeaving = true
+        source.wake()
+      })
       yield* Scope.addFinalizerExit(request, (exit) =>
         end === undefined && options.onDisconnect === "continue"
-          ? Effect.asVoid(Effect.forkDetach(source.drain))
-          : source.close(exit)
+          ? Effect.asVoid(running.fork(Effect.ensuring(source.drain, Effect.sync(leave))))
+          : Effect.andThen(Effect.sync(leave), source.close(exit))
       )
 
       /** The terminal frame of a failure. */
@@ -203,16 +214,17 @@ export const make = (makeEncoding: () => Encoding, options: Options = {}) => {
           return failure(Cause.die(defect))
         }
       }
-      const textOf = (exit: Exit.Exit<Events, E | Cause.Done>): string => {
-        if (Exit.isFailure(exit)) return failure(ofEnd(exit.cause))
+      const textOf = (news: News<E>): string => {
+        if (Exit.isFailure(news)) return failure(ofEnd(news.cause))
         let text = ""
-        for (const event of exit.value) {
+        for (const event of news.value) {
           if (end !== undefined) break
           text += one(event)
         }
         return text
       }
       const write = (text: string): Body => {
+        silentSince = clock.monotonicTimeNanosUnsafe()
         const written: Body = Effect.succeed([encoder.encode(text)])
         if (failed === undefined) return written
         const log = logFailure(failed)
@@ -220,28 +232,45 @@ export const make = (makeEncoding: () => Encoding, options: Options = {}) => {
         return Effect.andThen(log, written)
       }
 
-      const first = yield* Effect.interruptible(source.next(patience))
-      const early = failureOf(first)
+      yield* Effect.interruptible(Effect.timeoutOption(source.ready, patience))
+      const first = source.take()
+      const early = isServerLeaving ? serverShutdown : first && failureOf(first)
       if (early !== undefined) {
         yield* logFailure(early)
         return unavailable(Cause.squash(early), show, encoding, options.headers)
       }
 
-      let silentSince = clock.monotonicTimeNanosUnsafe()
+      /** Wakes who waits for news when nothing was sent for a while. */
+      const watch: Effect.Effect<void> = Effect.suspend(() => {
+        const rest = Duration.subtract(heartbeat, Duration.nanos(clock.monotonicTimeNanosUnsafe() - silentSince))
+        if (Duration.isPositive(rest)) return Effect.andThen(Effect.sleep(rest), watch)
+        silentSince = clock.monotonicTimeNanosUnsafe()
+        isHeartbeatDue = true
+        source.wake()
+        return watch
+      })
       const body: Body = Effect.suspend(() => {
-        if (end !== undefined) return Effect.andThen(source.close(Exit.void), end)
-        const silent = Duration.nanos(clock.monotonicTimeNanosUnsafe() - silentSince)
-        return Effect.flatMap(source.next(Duration.subtract(heartbeat, silent)), (news): Body => {
-          const text = news === undefined ? (encoding.heartbeat ?? "") : textOf(news)
-          // Events that show nothing here keep no connection alive.
-          if (news === undefined || text !== "") silentSince = clock.monotonicTimeNanosUnsafe()
+        if (end !== undefined) {
+          return Effect.andThen(source.close(isServerLeaving ? Exit.interrupt() : Exit.void), end)
+        }
+        if (isServerLeaving) return write(failure(serverShutdown))
+        source.ask()
+        const news = source.take()
+        if (news !== undefined) {
+          const text = textOf(news)
           return text === "" && end === undefined ? body : write(text)
-        })
+        }
+        if (!isHeartbeatDue) return source.untilNews(body)
+        isHeartbeatDue = false
+        return write(encoding.heartbeat ?? "")
       })
       let next: Body = Effect.suspend(() => {
         next = body
         // Also an empty one sends the headers.
-        return write((first === undefined ? "" : textOf(first)) || (encoding.heartbeat ?? ""))
+        const written = write((first && textOf(first)) || (encoding.heartbeat ?? ""))
+        return encoding.heartbeat === undefined || !Duration.isFinite(heartbeat)
+          ? written
+          : Effect.andThen(Effect.forkIn(watch, request), written)
       })
       return HttpServerResponse.stream(Stream.fromPull(Effect.succeed(Effect.suspend(() => next))), {
         contentType: encoding.contentType,
@@ -272,11 +301,12 @@ const ofEnd = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
 
 /** What failed when nothing was sent yet. */
 const failureOf = (first: News<unknown>): Cause.Cause<unknown> | undefined => {
-  if (first === undefined) return undefined
   if (Exit.isFailure(first)) return ofEnd(first.cause)
   const [event] = first.value
   return event._tag === "Error" ? Cause.fail(event.error) : undefined
 }
+
+const serverShutdown = Cause.fail(new GracefulShutdown.ServerShutdown())
 
 const logFailure = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   Effect.logError("A stream that was being served has failed", cause)
@@ -285,75 +315,113 @@ const logFailure = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
 // source
 // -----------------------------------------------------------------------------
 
-/** What the source gave, or ended with; `undefined` for nothing so far. */
-type News<E> = Exit.Exit<Events, E | Cause.Done> | undefined
+/** What the source gave, or ended with. */
+type News<E> = Exit.Exit<Events, E | Cause.Done>
 
-/** A stream in a scope of its own, which is asked for the next events without being interrupted when they take long. */
-class Reader<E> {
+/**
+ * A stream that is pulled by a fiber of its own, once for each time it is asked: who waits for it may do something else
+ * meanwhile, or be interrupted, and the pull goes on.
+ */
+class Source<E> {
   private readonly scope: Scope.Closeable
-  private readonly pull: Pull.Pull<Events, E>
-  private asked: Fiber.Fiber<Events, E | Cause.Done> | undefined
+  private fiber: Fiber.Fiber<never, E | Cause.Done> | undefined
+  private news: News<E> | undefined
+  private isAsked = false
+  private pullOn = constVoid
+  private waiting = constVoid
 
-  static open = <E, R>(events: Stream.Stream<StreamEvent.StreamEvent, E, R>): Effect.Effect<Reader<E>, never, R> =>
+  static open = <E, R>(events: Stream.Stream<StreamEvent.StreamEvent, E, R>): Effect.Effect<Source<E>, never, R> =>
     Effect.gen(function* () {
-      const context = yield* Effect.context<R>()
-      const scope = yield* Scope.make()
-      // Opening it may fail, or take its time: it is a part of the first pull.
-      let pull: Pull.Pull<Events, E, void, R> = Effect.flatMap(
-        Channel.toPullScoped(Stream.toChannel(events), scope),
-        (upstream) => {
-          pull = upstream
-          return upstream
-        }
-      )
-      return new Reader(
-        scope,
-        Effect.provideContext(
-          Effect.suspend(() => pull),
-          context
-        )
-      )
+      const source = new Source<E>(yield* Scope.make())
+      source.fiber = yield* Effect.forkDetach(source.run(events), { startImmediately: true })
+      source.fiber.addObserver((exit) => source.give(exit))
+      return source
     })
 
-  constructor(scope: Scope.Closeable, pull: Pull.Pull<Events, E>) {
+  private constructor(scope: Scope.Closeable) {
     this.scope = scope
-    this.pull = pull
   }
 
-  next(patience: Duration.Duration): Effect.Effect<News<E>> {
-    return Effect.suspend(() => {
-      if (this.asked !== undefined) return this.await(this.asked, patience)
-      return Effect.flatMap(Effect.forkIn(this.pull, this.scope, { startImmediately: true }), (fiber) => {
-        this.asked = fiber
-        return this.await(fiber, patience)
+  private run<R>(events: Stream.Stream<StreamEvent.StreamEvent, E, R>): Effect.Effect<never, E | Cause.Done, R> {
+    type Run = Effect.Effect<never, E | Cause.Done, R>
+    const asked = (then: Run): Run =>
+      Effect.suspend(() => {
+        if (this.isAsked) return then
+        return Effect.callback((resume) => {
+          this.pullOn = () => resume(then)
+        })
       })
+    // Opening it may fail, or take its time: it is a part of the first pull.
+    return asked(
+      Effect.flatMap(Channel.toPullScoped(Stream.toChannel(events), this.scope), (upstream) => {
+        const pull: Run = Effect.flatMap(upstream, (events) => {
+          this.give(Exit.succeed(events))
+          return next
+        })
+        const next = asked(pull)
+        return pull
+      })
+    )
+  }
+
+  private give(news: News<E>): void {
+    this.news = news
+    this.isAsked = false
+    this.wake()
+  }
+
+  /** Has the stream pulled, unless it is being pulled or what came was not taken. */
+  ask(): void {
+    if (this.isAsked || this.news !== undefined) return
+    this.isAsked = true
+    const pull = this.pullOn
+    this.pullOn = constVoid
+    pull()
+  }
+
+  /** What has come, once. */
+  take(): News<E> | undefined {
+    const news = this.news
+    this.news = undefined
+    return news
+  }
+
+  /** Goes on when there are news, or when woken. */
+  untilNews<A, E2, R>(then: Effect.Effect<A, E2, R>): Effect.Effect<A, E2, R> {
+    return Effect.callback((resume) => {
+      this.waiting = () => resume(then)
     })
   }
 
-  private await(fiber: Fiber.Fiber<Events, E | Cause.Done>, patience: Duration.Duration): Effect.Effect<News<E>> {
-    const here = fiber.pollUnsafe()
-    const exit =
-      here === undefined
-        ? Effect.map(Effect.timeoutOption(Fiber.await(fiber), patience), Option.getOrUndefined)
-        : Effect.succeed(here)
-    return Effect.map(exit, (exit) => {
-      if (exit !== undefined) this.asked = undefined
-      return exit
+  /** Whoever waits goes on. */
+  wake(): void {
+    const waiting = this.waiting
+    this.waiting = constVoid
+    waiting()
+  }
+
+  /** Asks, and waits for what comes. */
+  readonly ready: Effect.Effect<void> = Effect.suspend(() => {
+    this.ask()
+    return this.news === undefined ? this.untilNews(Effect.void) : Effect.void
+  })
+
+  /** Runs it to its end, and lets it go. */
+  get drain(): Effect.Effect<void> {
+    const rest: Effect.Effect<void> = Effect.flatMap(this.ready, () => {
+      const news = this.take()
+      return news !== undefined && Exit.isFailure(news) ? Effect.void : rest
     })
+    return Effect.onExit(rest, (exit) => this.close(exit))
   }
 
   close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    return Scope.close(this.scope, exit)
-  }
-
-  /** Runs it to its end. */
-  get drain(): Effect.Effect<void> {
-    const rest: Effect.Effect<void> = Effect.flatMap(this.next(Duration.infinity), (news) =>
-      news !== undefined && Exit.isFailure(news) ? this.close(Exit.void) : rest
-    )
-    return rest
+    const interrupted = this.fiber === undefined ? Effect.void : Fiber.interrupt(this.fiber)
+    return Effect.andThen(interrupted, Scope.close(this.scope, exit))
   }
 }
+
+const constVoid = (): void => {}
 
 // -----------------------------------------------------------------------------
 // failure before the first event
@@ -380,6 +448,7 @@ const unavailable = (
 }
 
 const statusOf = (error: unknown): number => {
+  if (error instanceof GracefulShutdown.ServerShutdown) return 503
   if (!StreamError.isStreamError(error)) return 500
   switch (error.reason._tag) {
     case "ProviderFailure":

@@ -1,0 +1,186 @@
+import { NodeHttpServer } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Deferred, type Duration, Effect, Exit, Fiber, Layer, Logger, Scope, Stream } from "effect"
+import { FetchHttpClient, HttpServer, type HttpServerRequest, type HttpServerResponse } from "effect/http"
+import { createServer } from "node:http"
+import * as GracefulShutdown from "../../src/serve/GracefulShutdown.ts"
+import * as SseResponse from "../../src/serve/SseResponse.ts"
+import * as StreamClient from "../../src/serve/StreamClient.ts"
+import * as TextResponse from "../../src/serve/TextResponse.ts"
+import * as StreamEvent from "../../src/StreamEvent.ts"
+import * as Backend from "../support/backend.ts"
+import { collect, reasonOf } from "../support/run.ts"
+
+const start = StreamEvent.start(0)
+const hello = StreamEvent.delta(0, "Hello")
+const end = StreamEvent.end(0, "stop")
+
+/** A backend of one route that is told to stop. */
+const serve = (
+  route: Effect.Effect<HttpServerResponse.HttpServerResponse, never, Scope.Scope | HttpServerRequest.HttpServerRequest>,
+  grace: Duration.Input
+) =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.acquireRelease(Scope.make(), Scope.close)
+    const context = yield* Layer.buildWithScope(
+      HttpServer.serve(route).pipe(
+        GracefulShutdown.within(grace),
+        Layer.provideMerge(
+          // Node closes the connections that clients keep when these have been idle for so long.
+          NodeHttpServer.layerServer(() => createServer({ keepAliveTimeout: 1, keepAliveTimeoutBuffer: 1 }), {
+            port: 0,
+            host: "127.0.0.1",
+            gracefulShutdownTimeout: "9 seconds"
+          })
+        ),
+        Layer.provide(Logger.layer([]))
+      ),
+      scope
+    )
+    const url = HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address)
+    return { url, stop: Scope.close(scope, Exit.void) }
+  })
+
+/** A stream that has begun and goes on when it is told to. */
+const halting = Effect.gen(function* () {
+  const goOn = yield* Deferred.make<void>()
+  const released = yield* Deferred.make<Exit.Exit<unknown, unknown>>()
+  const rest = Stream.fromEffect(Deferred.await(goOn)).pipe(Stream.map(() => end))
+  const events = Stream.make<ReadonlyArray<StreamEvent.StreamEvent>>(start, hello).pipe(
+    Stream.concat(rest),
+    Stream.onExit((exit) => Deferred.succeed(released, exit))
+  )
+  return { events, goOn: Deferred.succeed(goOn, undefined), released: Deferred.await(released) }
+})
+
+const tagsOf = (events: ReadonlyArray<StreamEvent.StreamEvent>) => events.map((event) => event._tag)
+
+const refused = (url: string) => Effect.exit(Effect.tryPromise(() => fetch(url)))
+
+describe("a server that stops", () => {
+  it.live("takes no new connection, and lets a response finish", () =>
+    Effect.gen(function* () {
+      const { events, goOn } = yield* halting
+      const { stop, url } = yield* serve(events.pipe(SseResponse.make()), "1 minute")
+      const begun = yield* Deferred.make<void>()
+      const client = yield* StreamClient.events(url).pipe(
+        Stream.tap((event) => (event._tag === "Delta" ? Deferred.succeed(begun, undefined) : Effect.void)),
+        collect,
+        Effect.forkChild
+      )
+      yield* Deferred.await(begun)
+      const stopping = yield* Effect.forkChild(stop)
+      yield* Effect.sleep("50 millis")
+      assert.isTrue(Exit.isFailure(yield* refused(url)))
+      yield* goOn
+      const { events: received, failure } = yield* Fiber.join(client)
+      assert.isUndefined(failure)
+      assert.deepStrictEqual(tagsOf(received), ["Start", "Delta", "End"])
+      // Long before the minute is over.
+      yield* Effect.timeout(Fiber.join(stopping), "8 seconds")
+    }).pipe(Effect.provide(FetchHttpClient.layer), Effect.scoped)
+  )
+
+  it.live("ends what is left with an error in-band, and interrupts its source", () =>
+    Effect.gen(function* () {
+      const { events, released } = yield* halting
+      const { stop, url } = yield* serve(events.pipe(SseResponse.make()), "100 millis")
+      const begun = yield* Deferred.make<void>()
+      const client = yield* StreamClient.events(url).pipe(
+        Stream.tap((event) => (event._tag === "Delta" ? Deferred.succeed(begun, undefined) : Effect.void)),
+        collect,
+        Effect.forkChild
+      )
+      yield* Deferred.await(begun)
+      yield* Effect.timeout(stop, "8 seconds")
+      const { events: received, failure } = yield* Fiber.join(client)
+      assert.deepStrictEqual(tagsOf(received), ["Start", "Delta"])
+      const reason = reasonOf(failure, "ProviderFailure")
+      assert.deepInclude(reason, {
+        code: "ServerShutdown",
+        message: "The server is shutting down",
+        isRetryable: true
+      })
+      assert.isTrue(Exit.hasInterrupts(yield* released))
+    }).pipe(Effect.provide(FetchHttpClient.layer), Effect.scoped)
+  )
+
+  it.live("ends a response that is never without news", () =>
+    Effect.gen(function* () {
+      const events = Stream.concat(Stream.make(start), Stream.forever(Stream.make(hello)))
+      const { stop, url } = yield* serve(events.pipe(SseResponse.make()), "50 millis")
+      const client = yield* Effect.forkChild(collect(Stream.filter(StreamClient.events(url), StreamEvent.is("Start"))))
+      yield* Effect.sleep("50 millis")
+      yield* Effect.timeout(stop, "8 seconds")
+      const { failure } = yield* Fiber.join(client)
+      assert.strictEqual(reasonOf(failure, "ProviderFailure").code, "ServerShutdown")
+    }).pipe(Effect.provide(FetchHttpClient.layer), Effect.scoped)
+  )
+
+  it.live("breaks off where a protocol has no error", () =>
+    Effect.gen(function* () {
+      const { events, released } = yield* halting
+      const { stop, url } = yield* serve(events.pipe(TextResponse.make()), "50 millis")
+      const client = yield* Effect.forkChild(
+        Effect.exit(Effect.tryPromise(() => fetch(url).then((response) => response.text())))
+      )
+      yield* Effect.sleep("50 millis")
+      yield* Effect.timeout(stop, "8 seconds")
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(client)))
+      yield* released
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("answers 503 where nothing was sent yet", () =>
+    Effect.gen(function* () {
+      const released = yield* Deferred.make<void>()
+      const events = Stream.never.pipe(Stream.ensuring(Deferred.succeed(released, undefined)))
+      const { stop, url } = yield* serve(events.pipe(SseResponse.make()), "50 millis")
+      const client = yield* Effect.forkChild(Effect.promise(() => fetch(url)))
+      yield* Effect.sleep("50 millis")
+      yield* Effect.timeout(stop, "8 seconds")
+      const response = yield* Fiber.join(client)
+      assert.strictEqual(response.status, 503)
+      assert.strictEqual(response.headers.get("x-should-retry"), "true")
+      assert.deepStrictEqual(yield* Effect.promise(() => response.json()), {
+        error: { code: "ServerShutdown", message: "The server is shutting down", isRetryable: true }
+      })
+      yield* Deferred.await(released)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("waits for what goes on without its client, for as long as for the others", () =>
+    Effect.gen(function* () {
+      for (const isDoneInTime of [true, false]) {
+        const { events, goOn, released } = yield* halting
+        const route = events.pipe(SseResponse.make({ onDisconnect: "continue" }))
+        const { stop, url } = yield* serve(route, isDoneInTime ? "1 minute" : "100 millis")
+        const client = yield* Backend.connect(url)
+        yield* client.until((received) => received.includes("Hello"))
+        client.leave()
+        yield* Effect.sleep("50 millis")
+        const stopping = yield* Effect.forkChild(stop)
+        yield* Effect.sleep("50 millis")
+        assert.isUndefined(stopping.pollUnsafe())
+        if (isDoneInTime) yield* goOn
+        yield* Effect.timeout(Fiber.join(stopping), "8 seconds")
+        const exit = yield* Effect.timeout(released, 0)
+        assert.strictEqual(Exit.isSuccess(exit), isDoneInTime)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("stops at once where nothing runs", () =>
+    Effect.gen(function* () {
+      const { stop, url } = yield* serve(Stream.make(start, hello, end).pipe(SseResponse.make()), "1 minute")
+      const client = yield* Backend.connect(url)
+      yield* client.until((received) => received.endsWith("0\r\n\r\n"))
+      client.leave()
+      yield* Effect.timeout(stop, "2 seconds")
+    }).pipe(Effect.scoped)
+  )
+
+  it("has no time of less than nothing", () => {
+    assert.throws(() => GracefulShutdown.within("-1 seconds"), RangeError, "0 or longer")
+  })
+})
