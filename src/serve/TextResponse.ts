@@ -2,7 +2,9 @@
  * The answer text and nothing else.
  *
  * Plain text has no way to say that it was cut: a failure breaks the connection off, which every client reports as an error.
- * Nor has it a sign of life that shows nothing, so there are no heartbeats.
+ * A proxy may hide that: nginx, where it does not gather the answer, passes on what broke off as if it were whole. Behind such
+ * a one use a response that says it in-band, `SseResponse` or `NdjsonResponse`. Nor has text a sign of life that shows
+ * nothing, so there are no heartbeats.
  *
  * @since 0.1.0
  */
