@@ -16,7 +16,7 @@ import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as StreamEvent from "./StreamEvent.ts"
+import * as StreamEvent from "./StreamEvent.ts"
 
 /**
  * A function from a stream of events to a stream of events, that may add failures `E` and services `R` of its own.
@@ -183,7 +183,7 @@ export function transduce<E>(open: () => Transducer<E>): StreamProcessor<E> {
       }
       const pull: Out = Pull.matchEffect(upstream, {
         onSuccess: (events): Out => {
-          const out: Array<StreamEvent.StreamEvent> = []
+          const out = emptyForOne()
           for (const event of events) {
             const outcome = step(event, out)
             if (outcome === stop) return Effect.andThen(release, endWith(out, Cause.done()))
@@ -201,6 +201,15 @@ export function transduce<E>(open: () => Transducer<E>): StreamProcessor<E> {
 }
 
 type Events = Arr.NonEmptyReadonlyArray<StreamEvent.StreamEvent>
+
+/** An empty array with room for one event. `[]` takes room for 17 with the first, 128 bytes more for each token. */
+const emptyForOne = (): Array<StreamEvent.StreamEvent> => {
+  const out = [anyEvent]
+  out.pop()
+  return out
+}
+
+const anyEvent = StreamEvent.progress(0, "")
 
 /** As `Stream.transformPull`, with a way to release the source before the stream is over. */
 const fromSource = <E, R, E2, R2>(
