@@ -96,6 +96,8 @@ export interface Protocol<State> {
    * has come.
    */
   readonly step: (state: State, chunk: UnknownRecord, out: Output) => DecodeError | "done" | undefined
+  /** `[DONE]` has come, which ends the stream. That it is whole, too, is for the protocol to say. */
+  readonly onDone?: ((state: State) => void) | undefined
   /** The stream is over, complete or not. */
   readonly onHalt: (state: State, out: Output) => Halt
 }
@@ -245,6 +247,7 @@ interface Framing<In> {
 
 interface Run {
   readonly chunk: (chunk: unknown) => Outcome
+  readonly done: () => Outcome
   readonly progress: (kind: string) => void
 }
 
@@ -278,6 +281,10 @@ const drive = <State, In, E, R>(
           if (outcome !== undefined) return outcome
           const size = out.tools.size + out.held
           return size > maxBufferSize ? StreamBuffer.overflow(maxBufferSize, size) : undefined
+        },
+        done() {
+          protocol.onDone?.(state)
+          return "done"
         },
         progress: (kind) => out.progress(kind)
       }
@@ -382,12 +389,12 @@ const sseFraming =
         run.progress("keep-alive")
         return undefined
       }
-      if (event.data === "[DONE]") return "done"
+      if (event.data === "[DONE]") return run.done()
       try {
         return run.chunk(JSON.parse(event.data))
       } catch (cause) {
         const text = event.data.trim()
-        if (text === "[DONE]") return "done"
+        if (text === "[DONE]") return run.done()
         if (text !== "") return malformed(options, event.offset, cause)
         run.progress("keep-alive")
         return undefined
