@@ -316,7 +316,8 @@ class Encoder implements Responder.Encoding {
     }
     const part = nonEmpty(metadata["part"])
     const { open } = this
-    if (open !== undefined && (open.block === "reasoning" || part === undefined || part === open.id)) {
+    // Of several summaries of one piece of reasoning the part names them all.
+    if (open !== undefined && (part === undefined || part === open.id || open.id.startsWith(`${part}.`))) {
       this.write({ type: `${open.block}-delta`, id: open.id, delta: "", providerMetadata })
       return
     }

@@ -5,10 +5,12 @@ import type { HttpServerResponse } from "effect/http"
 import type * as Scope from "effect/Scope"
 import * as AnthropicMessagesResponse from "../../src/serve/AnthropicMessagesResponse.ts"
 import * as OpenAiResponsesResponse from "../../src/serve/OpenAiResponsesResponse.ts"
+import * as UiMessageStream from "../../src/serve/UiMessageStream.ts"
 import * as StreamEvent from "../../src/StreamEvent.ts"
 import * as StreamHandler from "../../src/StreamHandler.ts"
 import type * as StreamResult from "../../src/StreamResult.ts"
 import * as StreamArbitrary from "../../src/testing/StreamArbitrary.ts"
+import * as StreamLaws from "../../src/testing/StreamLaws.ts"
 import * as AnthropicMessages from "../../src/wire/AnthropicMessages.ts"
 import * as OpenAiResponses from "../../src/wire/OpenAiResponses.ts"
 import type * as Provider from "../../src/wire/Provider.ts"
@@ -69,4 +71,120 @@ describe("decode . encode is the identity on what the protocol can carry", () =>
       assert.deepStrictEqual(after, before)
     })
   )
+
+  /** Through the AI SDK's protocol. */
+  const throughParts = (events: ReadonlyArray<StreamEvent.StreamEvent>) =>
+    Effect.gen(function* () {
+      const bytes = yield* written(UiMessageStream.make()(Stream.fromArray(events)))
+      return yield* Stream.runCollect(Stream.make(bytes).pipe(UiMessageStream.decode()))
+    })
+
+  it.effect.prop("the AI SDK's parts, event by event", { input: StreamArbitrary.events() }, ({ input }) =>
+    Effect.gen(function* () {
+      const before = [...input.items.filter((event) => event._tag !== "Error" && event._tag !== "End"), end]
+      const after = yield* throughParts(before)
+      assert.deepStrictEqual(partsCarry(after), partsCarry(before))
+      const usageOf = (events: ReadonlyArray<StreamEvent.StreamEvent>) =>
+        events.reduce<unknown>((last, event) => (event._tag === "Metadata" && event.usage) || last, undefined)
+      assert.deepStrictEqual(json(usageOf(after)), json(usageOf(before)))
+    })
+  )
+
+  it.effect("the AI SDK's parts, with all that they can carry", () =>
+    Effect.gen(function* () {
+      const metadata = (kind: string, metadata: Readonly<Record<string, unknown>>) =>
+        StreamEvent.metadata(0, kind, { metadata })
+      const signature = (fields: Readonly<Record<string, unknown>>) =>
+        metadata("signature", { ...fields, signature: "s", providerMetadata: { provider: { signature: "s" } } })
+      const delta = (id: string, delta: string) => StreamEvent.toolCallDelta(0, id, "search", delta)
+      const call = (id: string, argumentsText: string, input: unknown) =>
+        StreamEvent.toolCall(0, { id, name: "search", argumentsText, input })
+      const result = (id: string, output: unknown, isError = false) =>
+        StreamEvent.toolResult(0, { id, name: "search", output, isError })
+      const usage = { inputTokens: { total: 3, cacheRead: 1 }, outputTokens: { total: 5, reasoning: 2 } }
+      const before = [
+        StreamEvent.start(0),
+        metadata("message-metadata", { messageMetadata: { topic: "x" } }),
+        StreamEvent.reasoning(0, "hm", "0"),
+        signature({ part: "0" }),
+        signature({ part: "1" }),
+        StreamEvent.reasoning(0, "without a name"),
+        StreamEvent.delta(0, "Hel", "2"),
+        StreamEvent.delta(0, "lo", "3"),
+        signature({ part: "3" }),
+        StreamEvent.delta(0, "without a name"),
+        // As it was written, and as it was read.
+        delta("a", '{ "q": '),
+        delta("b", "{"),
+        delta("a", '1.0, "big": 12345678901234567890 }'),
+        call("a", '{ "q": 1.0, "big": 12345678901234567890 }', { q: 1, big: 12345678901234567000 }),
+        delta("b", "}"),
+        signature({ id: "b" }),
+        call("b", "{}", {}),
+        delta("c", "SELECT 1"),
+        call("c", "SELECT 1", "SELECT 1"),
+        metadata("tool-approval-request", { approvalId: "p", toolCallId: "c" }),
+        metadata("tool-approval-response", { approvalId: "p", approved: false }),
+        metadata("tool-output-denied", { toolCallId: "c" }),
+        metadata("tool-result", { id: "a", name: "search", output: 1, isError: false, preliminary: true }),
+        result("a", { hits: [1, null] }),
+        result("b", "no", true),
+        metadata("step", { step: 2 }),
+        StreamEvent.delta(0, "behind a step", "2"),
+        metadata("hosted-tool-call", { id: "w", name: "web", input: { q: "x" } }),
+        StreamEvent.toolResult(0, { id: "w", name: "web", output: null, isError: false }),
+        metadata("incomplete-tool-call", {
+          id: "z",
+          name: "cut",
+          argumentsText: '{"a',
+          input: '{"a',
+          errorText: "The call broke off"
+        }),
+        metadata("source", { id: "s", url: "https://a.example/", title: "A", providerMetadata: { p: { a: 1 } } }),
+        metadata("source", { id: "d", mediaType: "application/pdf", title: "D", filename: "d.pdf" }),
+        metadata("file", { mediaType: "image/png", url: "data:image/png;base64,AAAA" }),
+        metadata("file", { mediaType: "image/png", url: "https://a.example/b.png", thought: true }),
+        metadata("data", { name: "weather", id: "d", data: { c: 20 } }),
+        metadata("data", { name: "note", data: "x", transient: true }),
+        metadata("retract", { offset: 3 }),
+        metadata("custom", { kind: "a.b", providerMetadata: { a: { b: 1 } } }),
+        metadata("steering-message", { id: "u", parts: [{ type: "text", text: "stop" }] }),
+        metadata("reset-step", {}),
+        StreamEvent.metadata(0, "finish", {
+          usage,
+          finishReason: "length",
+          providerFinishReason: "length",
+          metadata: { usage }
+        }),
+        StreamEvent.end(0, "length")
+      ]
+      const isSaid = (event: StreamEvent.StreamEvent) => event._tag !== "Progress"
+      const after = (yield* throughParts(before)).filter(isSaid)
+      const shown = (events: ReadonlyArray<StreamEvent.StreamEvent>) =>
+        StreamLaws.join(events).map(withoutItem).map(json)
+      assert.deepStrictEqual(shown(after), shown(before))
+      // What came through once comes through as it is.
+      assert.deepStrictEqual(shown((yield* throughParts(after)).filter(isSaid)), shown(before))
+    })
+  )
 })
+
+const json = (value: unknown): unknown => (value === undefined ? undefined : JSON.parse(JSON.stringify(value)))
+
+/** The decoder's item is the part itself. */
+const withoutItem = (event: StreamEvent.StreamEvent): StreamEvent.StreamEvent => {
+  if (event._tag !== "Metadata") return event
+  const { item: _, ...metadata } = event.metadata
+  return { ...event, metadata }
+}
+
+/** Events as the AI SDK's protocol has them: refusals are text, usage and finish come at the end, steps by themselves. */
+const partsCarry = (events: ReadonlyArray<StreamEvent.StreamEvent>): ReadonlyArray<unknown> =>
+  StreamLaws.join(
+    events.flatMap((event): ReadonlyArray<StreamEvent.StreamEvent> => {
+      if (event._tag === "Refusal") return [{ ...event, _tag: "Delta" }]
+      if (event._tag === "Progress") return []
+      if (event._tag !== "Metadata") return [event]
+      return ["usage", "finish", "step"].includes(event.kind) ? [] : [event]
+    })
+  ).map(json)
