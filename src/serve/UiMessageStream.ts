@@ -11,9 +11,10 @@
  * | `ToolResult`                                 | `tool-output-available`, `tool-output-error`                           |
  * | `Metadata` of `hosted-tool-call`             | `tool-input-available`, executed by the provider                       |
  * | `Metadata` of `incomplete-tool-call`         | `tool-input-error`                                                     |
- * | `Metadata` of `citation`, `source`           | `source-url`, or `source-document` where it has a media type and no URL |
+ * | `Metadata` of `citation`, `source`           | `source-url`, or `source-document` for one that has no URL             |
  * | `Metadata` of `file`                         | `file`, or `reasoning-file` where it is a `thought`                    |
- * | `Metadata` of `signature`                    | the `providerMetadata` of the text or the reasoning, or of a call to come |
+ * | `Metadata` of `signature`                    | `providerMetadata` of the text or the reasoning, or of a call to come   |
+ * | `Metadata` of `tool`                         | `title`, `dynamic` and `toolMetadata` of a call to come                |
  * | `Metadata` of `tool-result`                  | `tool-output-available`, preliminary                                   |
  * | `Metadata` of `data`                         | `data-*`, by its `name`: with `id`, `data` and `transient`             |
  * | `Metadata` of `retract`                      | `data-retract`, transient                                              |
@@ -101,8 +102,8 @@ class Encoder implements Responder.Encoding {
   private usage: StreamResult.Usage | undefined
   /** Tools that have been shown, and whether the provider runs them, once their call is whole. */
   private readonly tools = new Map<string, boolean | undefined>()
-  /** What must be sent back with a call, where it came before the call. */
-  private readonly callMetadata = new Map<string, UnknownRecord>()
+  /** What else is said of a call, where it came before the call. */
+  private readonly callFields = new Map<string, UnknownRecord>()
 
   constructor(options: Options | undefined) {
     this.messageId = options?.messageId
@@ -139,7 +140,8 @@ class Encoder implements Responder.Encoding {
         if (!this.tools.has(event.id)) {
           this.begin()
           this.tools.set(event.id, undefined)
-          this.write({ type: "tool-input-start", toolCallId: event.id, toolName: event.name })
+          const fields = this.callFields.get(event.id)
+          this.write({ type: "tool-input-start", toolCallId: event.id, toolName: event.name, ...fields })
         }
         this.write({ type: "tool-input-delta", toolCallId: event.id, inputTextDelta: event.delta })
         return
@@ -202,7 +204,8 @@ class Encoder implements Responder.Encoding {
     this.begin()
     this.tools.set(id, undefined)
     const inputEncoding = input === argumentsText ? "text" : undefined
-    this.write({ type: "tool-input-start", toolCallId: id, toolName: name, inputEncoding })
+    const fields = this.callFields.get(id)
+    this.write({ type: "tool-input-start", toolCallId: id, toolName: name, inputEncoding, ...fields })
     this.write({ type: "tool-input-delta", toolCallId: id, inputTextDelta: argumentsText })
   }
 
@@ -216,9 +219,9 @@ class Encoder implements Responder.Encoding {
       toolName: call.name,
       input,
       providerExecuted: isHosted ? true : undefined,
-      providerMetadata: this.callMetadata.get(call.id)
+      ...this.callFields.get(call.id)
     })
-    this.callMetadata.delete(call.id)
+    this.callFields.delete(call.id)
   }
 
   private result(event: StreamEvent.ToolResult): void {
@@ -265,6 +268,9 @@ class Encoder implements Responder.Encoding {
       case "signature":
         this.signature(id, metadata)
         return
+      case "tool":
+        if (id !== undefined) this.sayOfCall(id, toolFields(metadata))
+        return
       case "step":
         this.isStepOver = true
         return
@@ -305,13 +311,17 @@ class Encoder implements Responder.Encoding {
     this.write(part)
   }
 
+  private sayOfCall(id: string, fields: UnknownRecord): void {
+    // To say it of a call that was shown already would run it again.
+    if (this.tools.get(id) === undefined) this.callFields.set(id, { ...this.callFields.get(id), ...fields })
+  }
+
   private signature(id: string | undefined, metadata: UnknownRecord): void {
     const signature = nonEmpty(metadata["signature"])
     const providerMetadata = record(metadata["providerMetadata"]) ?? (signature && { [this.provider]: { signature } })
     if (!providerMetadata) return
     if (id !== undefined) {
-      // To say it of a call that was shown already would run it again.
-      if (this.tools.get(id) === undefined) this.callMetadata.set(id, providerMetadata)
+      this.sayOfCall(id, { providerMetadata })
       return
     }
     const part = nonEmpty(metadata["part"])
@@ -336,6 +346,12 @@ const ownKinds = new Set([
   "custom",
   "steering-message"
 ])
+
+const toolFields = ({ dynamic, title, toolMetadata }: UnknownRecord): UnknownRecord => ({
+  title: nonEmpty(title),
+  dynamic: dynamic === true ? true : undefined,
+  toolMetadata: record(toolMetadata)
+})
 
 const mediaTypeOf = (metadata: UnknownRecord): string | undefined =>
   nonEmpty(metadata["mediaType"]) ??

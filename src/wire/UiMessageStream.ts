@@ -135,17 +135,11 @@ export const protocol: Protocol.Protocol<State> = {
       out.metadata("unknown", { chunk })
       return undefined
     }
-    const { type: _, ...fields } = chunk
     const type = string(chunk["type"])!
+    if (type.startsWith("text-")) return stepText(state, "text", chunk, out)
+    if (/^reasoning-(start|delta|end)$/.test(type)) return stepText(state, "reasoning", chunk, out)
+    const { type: _, ...fields } = chunk
     switch (type) {
-      case "text-delta":
-      case "text-start":
-      case "text-end":
-        return stepText(state, "text", fields, out)
-      case "reasoning-delta":
-      case "reasoning-start":
-      case "reasoning-end":
-        return stepText(state, "reasoning", fields, out)
       case "tool-input-start":
       case "tool-input-delta":
       case "tool-input-available":
@@ -234,14 +228,13 @@ const stepText = (
   fields: UnknownRecord,
   out: Protocol.Output
 ): undefined => {
-  const id = nonEmpty(fields["id"])
+  const { citations, delta, id, providerMetadata } = fields
   // What `make` calls a part that has no name.
-  const part = id === block ? undefined : id
-  const text = string(fields["delta"])
-  if (block === "text") out.delta(text, part)
-  else out.reasoning(text, part)
-  for (const citation of array(fields["citations"]) ?? []) out.metadata("citation", { part, citation })
-  stepSignature(state, `${block} ${id}`, { part }, fields["providerMetadata"], out)
+  const part = id === block ? undefined : nonEmpty(id)
+  if (block === "text") out.delta(string(delta), part)
+  else out.reasoning(string(delta), part)
+  for (const citation of array(citations) ?? []) out.metadata("citation", { part, citation })
+  if (providerMetadata !== undefined) stepSignature(state, `${block} ${part}`, { part }, providerMetadata, out)
 }
 
 /** Where providers put what must be sent back. */

@@ -121,6 +121,7 @@ describe("decode . encode is the identity on what the protocol can carry", () =>
         delta("b", "}"),
         signature({ id: "b" }),
         call("b", "{}", {}),
+        metadata("tool", { id: "c", title: "Search", dynamic: true, toolMetadata: { a: 1 } }),
         delta("c", "SELECT 1"),
         call("c", "SELECT 1", "SELECT 1"),
         metadata("tool-approval-request", { approvalId: "p", toolCallId: "c" }),
