@@ -181,9 +181,10 @@ export class ToolCallAssembler {
 
   /**
    * All calls that were not taken, in order, at the end of the stream: those whose arguments are whole, and those that
-   * must not be run. Where the answer is cut, arguments that more text could change are not whole: `1`, or none.
+   * must not be run. Where the answer is cut, arguments that more text could change are not whole: `1`, or none. With
+   * `isNoneWhole`, those that were not taken are incomplete, all of them.
    */
-  finish(options?: { readonly isCut: boolean }): {
+  finish(options?: { readonly isCut: boolean; readonly isNoneWhole?: boolean | undefined }): {
     readonly whole: ReadonlyArray<WholeCall>
     readonly incomplete: ReadonlyArray<PendingCall>
   } {
@@ -191,7 +192,7 @@ export class ToolCallAssembler {
     const incomplete: Array<PendingCall> = []
     for (const call of this.calls) {
       if (call.isTaken) continue
-      const found = wholeOf(call, options?.isCut === true)
+      const found = options?.isNoneWhole === true ? undefined : wholeOf(call, options?.isCut === true)
       if (found === undefined) incomplete.push(pendingOf(call))
       else whole.push(found)
     }

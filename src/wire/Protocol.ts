@@ -88,6 +88,8 @@ export interface Protocol<State> {
   readonly framing: "sse" | "sse-or-json" | "ndjson"
   /** What the terminal event is called, for `Truncated`. */
   readonly terminal: string
+  /** The protocol says of each call when it is whole: one of which it has not is incomplete, whatever has come of it. */
+  readonly endsCalls?: boolean | undefined
   /** Whether a chunk can only be one of this protocol. */
   readonly recognizes: (chunk: UnknownRecord) => boolean
   readonly initial: () => State
@@ -297,7 +299,8 @@ const drive = <State, In, E, R>(
         const last = protocol.onHalt(state, out)
         const { finishReason, metadata = {}, providerFinishReason, usage } = last
         const isOver = last.isComplete || isAccepted
-        const { incomplete, whole } = isOver ? out.tools.finish({ isCut: isCut(finishReason) }) : noCalls
+        const cut = { isCut: isCut(finishReason), isNoneWhole: protocol.endsCalls }
+        const { incomplete, whole } = isOver ? out.tools.finish(cut) : noCalls
         for (const call of whole) out.events.push(StreamEvent.toolCall(out.timestamp, call))
         if (options?.onIncompleteToolCall === "metadata") {
           for (const call of incomplete) out.metadata("incomplete-tool-call", { ...call })

@@ -28,7 +28,9 @@
  * 1. The answer is whole with `finish`, or with `[DONE]` where the server writes its parts by hand and no `finish`. Another
  *    step behind a `finish` is another answer, with an end of its own.
  * 2. An answer that was stopped (`abort`) is no whole one: the stream fails with `Truncated`, behind its Metadata.
- * 3. What a step takes back (`reset-step`) has been delivered; calls of it that are not whole are forgotten.
+ * 3. A call whose input never becomes available is incomplete, whatever has come of it; one that the server could not read
+ *    (`tool-input-error`) is none, and the answer goes on.
+ * 4. What a step takes back (`reset-step`) has been delivered; calls of it that are not whole are forgotten.
  *
  * @since 0.1.0
  */
@@ -117,6 +119,7 @@ export const protocol: Protocol.Protocol<State> = {
   provider: "server",
   framing: "sse",
   terminal: "finish",
+  endsCalls: true,
   recognizes: isPart,
   initial: () => ({
     id: undefined,

@@ -218,7 +218,13 @@ describe("tool calls", () => {
       'incomplete-tool-call {"id":"a","name":"f","argumentsText":"{\\"x"}',
       "End stop"
     ])
-    assert.match(lines([begin("a"), { type: "finish", finishReason: "length" }]).at(-1)!, /^ToolCallIncomplete/)
+    for (const last of [finish, { type: "finish", finishReason: "length" }] as const) {
+      for (const open of [[begin("a")], [begin("a"), delta("a", "{}")]]) {
+        const all = lines([...open, last])
+        assert.match(all.at(-1)!, /^ToolCallIncomplete/)
+        assert.notInclude(String(all), "ToolCall a")
+      }
+    }
   })
 
   it("results, errors, preliminary ones, and those of calls from before", () => {
