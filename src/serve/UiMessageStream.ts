@@ -333,8 +333,9 @@ class Encoder implements Responder.Encoding {
     }
     // Thinking that the provider does not show.
     this.begin()
-    this.write({ type: "reasoning-start", id: part ?? "reasoning", providerMetadata })
-    this.write({ type: "reasoning-end", id: part ?? "reasoning" })
+    const block = metadata["thought"] === false ? "text" : "reasoning"
+    this.write({ type: `${block}-start`, id: part ?? block, providerMetadata })
+    this.write({ type: `${block}-end`, id: part ?? block })
   }
 }
 

@@ -53,6 +53,8 @@ interface State {
   calls: number
   /** What was said last of a text, a reasoning or a call, which its parts say again. */
   readonly said: Map<string, string>
+  /** What was said of a text or a reasoning when it began, and belongs behind what comes of it. */
+  readonly begun: Map<string, string>
   usage: StreamResult.Usage | undefined
   /** As it came. */
   rawUsage: unknown
@@ -127,6 +129,7 @@ export const protocol: Protocol.Protocol<State> = {
     tools: new Map(),
     calls: 0,
     said: new Map(),
+    begun: new Map(),
     usage: undefined,
     rawUsage: undefined,
     finishReason: undefined,
@@ -139,8 +142,8 @@ export const protocol: Protocol.Protocol<State> = {
       return undefined
     }
     const type = string(chunk["type"])!
-    if (type.startsWith("text-")) return stepText(state, "text", chunk, out)
-    if (/^reasoning-(start|delta|end)$/.test(type)) return stepText(state, "reasoning", chunk, out)
+    if (type.startsWith("text-")) return stepText(state, "text", type, chunk, out)
+    if (/^reasoning-(start|delta|end)$/.test(type)) return stepText(state, "reasoning", type, chunk, out)
     const { type: _, ...fields } = chunk
     switch (type) {
       case "tool-input-start":
@@ -210,34 +213,46 @@ export const protocol: Protocol.Protocol<State> = {
 /** What a kept entry counts beside its text. */
 const entrySize = 64
 
+/** Keeps a text, and gives whether it is new. */
+const keep = (texts: Map<string, string>, key: string, text: string, out: Protocol.Output): boolean => {
+  const last = texts.get(key)
+  texts.set(key, text)
+  out.held += text.length - (last?.length ?? -(entrySize + key.length))
+  return last !== text
+}
+
 /** Metadata of what is said again and again, when it is new. */
 const say = (state: State, kind: string, key: string, metadata: UnknownRecord, out: Protocol.Output): void => {
-  const text = JSON.stringify(metadata)
-  const field = `${kind} ${key}`
-  const last = state.said.get(field)
-  if (last === text) return
-  state.said.set(field, text)
-  out.held += text.length - (last?.length ?? -(entrySize + field.length))
-  out.metadata(kind, metadata)
+  if (keep(state.said, `${kind} ${key}`, JSON.stringify(metadata), out)) out.metadata(kind, metadata)
 }
 
 // -----------------------------------------------------------------------------
 // texts
 // -----------------------------------------------------------------------------
 
-const stepText = (
-  state: State,
-  block: "text" | "reasoning",
-  fields: UnknownRecord,
-  out: Protocol.Output
-): undefined => {
+type Block = "text" | "reasoning"
+
+const stepText = (state: State, block: Block, type: string, fields: UnknownRecord, out: Protocol.Output): undefined => {
   const { citations, delta, id, providerMetadata } = fields
   // What `make` calls a part that has no name.
   const part = id === block ? undefined : nonEmpty(id)
+  const metadata = record(providerMetadata)
+  const key = `${block} ${part}`
+  if (type.endsWith("-start")) {
+    if (metadata !== undefined) keep(state.begun, key, JSON.stringify(metadata), out)
+    return
+  }
   if (block === "text") out.delta(string(delta), part)
   else out.reasoning(string(delta), part)
   for (const citation of array(citations) ?? []) out.metadata("citation", { part, citation })
-  if (providerMetadata !== undefined) stepSignature(state, `${block} ${part}`, { part }, providerMetadata, out)
+  const begun = state.begun.size === 0 ? undefined : state.begun.get(key)
+  if (begun !== undefined) {
+    state.begun.delete(key)
+    out.held -= begun.length + entrySize + key.length
+  }
+  const found = metadata ?? (begun === undefined ? undefined : record(JSON.parse(begun)))
+  if (found === undefined) return
+  stepSignature(state, key, block === "text" ? { part, thought: false } : { part }, found, out)
 }
 
 /** Where providers put what must be sent back. */
@@ -278,7 +293,9 @@ const stepInput = (state: State, type: string, fields: UnknownRecord, out: Proto
   const id = string(toolCallId)!
   const tool = toolOf(state, fields, out)
   const { index } = tool
-  tool.name = nonEmpty(toolName) ?? tool.name
+  const name = nonEmpty(toolName) ?? tool.name
+  out.held += name.length - tool.name.length
+  tool.name = name
   if (providerExecuted === true) tool.isHosted = true
   if (inputEncoding === "text") tool.isText = true
   stepTool(state, id, more, out)

@@ -111,7 +111,8 @@ describe("decode . encode is the identity on what the protocol can carry", () =>
         StreamEvent.reasoning(0, "without a name"),
         StreamEvent.delta(0, "Hel", "2"),
         StreamEvent.delta(0, "lo", "3"),
-        signature({ part: "3" }),
+        signature({ part: "3", thought: false }),
+        signature({ part: "4", thought: false }),
         StreamEvent.delta(0, "without a name"),
         // As it was written, and as it was read.
         delta("a", '{ "q": '),

@@ -117,8 +117,33 @@ describe("text", () => {
     ]
     assert.deepStrictEqual(inner(...parts), [
       `signature {"part":"r","signature":"sig","providerMetadata":${JSON.stringify(signed)}}`,
-      `signature {"part":"t","providerMetadata":${JSON.stringify(itemId)}}`,
-      `citation {"part":"t","citation":${JSON.stringify({ source, citedText: "x" })}}`
+      `citation {"part":"t","citation":${JSON.stringify({ source, citedText: "x" })}}`,
+      `signature {"part":"t","thought":false,"providerMetadata":${JSON.stringify(itemId)}}`
+    ])
+  })
+
+  it("what a part begins with comes behind its first text, or at its end, and later words win", () => {
+    const metadata = (a: number) => ({ p: { a } })
+    const begin = (id: string): Part => ({ type: "reasoning-start", id, providerMetadata: metadata(1) })
+    const parts: ReadonlyArray<Part> = [
+      begin("a"),
+      begin("b"),
+      { type: "reasoning-delta", id: "a", delta: "x" },
+      { type: "reasoning-delta", id: "a", delta: "y" },
+      { type: "reasoning-end", id: "a", providerMetadata: metadata(2) },
+      { type: "reasoning-end", id: "b", providerMetadata: metadata(3) },
+      begin("c"),
+      { type: "reasoning-end", id: "c" }
+    ]
+    const signature = (part: string, a: number) =>
+      `signature {"part":"${part}","providerMetadata":${JSON.stringify(metadata(a))}}`
+    assert.deepStrictEqual(inner(...parts), [
+      'Reasoning/a "x"',
+      signature("a", 1),
+      'Reasoning/a "y"',
+      signature("a", 2),
+      signature("b", 3),
+      signature("c", 1)
     ])
   })
 })
@@ -568,6 +593,7 @@ describe("bytes", () => {
         (n) => ({ type: "tool-input-start", toolCallId: `${n}`, toolName: "f" }),
         (n) => ({ type: "tool-input-start", toolCallId: `${n}`, toolName: "f", providerExecuted: true }),
         (n) => ({ type: "tool-output-available", toolCallId: `${n}`, output: n }),
+        (n) => ({ type: "reasoning-end", id: `${n}`, providerMetadata: { a: { n } } }),
         (n) => ({ type: "text-start", id: `${n}`, providerMetadata: { a: { n } } }),
         () => ({ type: "tool-input-delta", toolCallId: "a", inputTextDelta: "x" })
       ]
