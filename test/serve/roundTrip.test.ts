@@ -1,5 +1,6 @@
 /** `decode . encode`: what a responder writes, this library's own decoder of the protocol reads back. */
 import { assert, describe, it } from "@effect/vitest"
+import { readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai"
 import { Effect, Stream } from "effect"
 import type { HttpServerResponse } from "effect/http"
 import type * as Scope from "effect/Scope"
@@ -167,6 +168,89 @@ describe("decode . encode is the identity on what the protocol can carry", () =>
       assert.deepStrictEqual(shown(after), shown(before))
       // What came through once comes through as it is.
       assert.deepStrictEqual(shown((yield* throughParts(after)).filter(isSaid)), shown(before))
+    })
+  )
+})
+
+/** What the AI SDK's client makes of parts. */
+const messageOf = (parts: ReadonlyArray<UIMessageChunk>) =>
+  Effect.promise(async () => {
+    let message: UIMessage | undefined
+    const stream = new ReadableStream<UIMessageChunk>({
+      start(controller) {
+        for (const part of parts) controller.enqueue(part)
+        controller.close()
+      }
+    })
+    for await (const next of readUIMessageStream({ stream, terminateOnError: true })) message = structuredClone(next)
+    return json({ parts: message?.parts, metadata: message?.metadata })
+  })
+
+describe("encode . decode", () => {
+  it.effect("the AI SDK's client reads the same message behind a backend that reads and writes its protocol", () =>
+    Effect.gen(function* () {
+      const openai = (itemId: string) => ({ openai: { itemId } })
+      const parts: ReadonlyArray<UIMessageChunk> = [
+        { type: "start", messageMetadata: { topic: "x" } },
+        { type: "start-step" },
+        { type: "reasoning-start", id: "r:0", providerMetadata: openai("r") },
+        { type: "reasoning-delta", id: "r:0", delta: "hm" },
+        {
+          type: "reasoning-end",
+          id: "r:0",
+          providerMetadata: { openai: { itemId: "r", reasoningEncryptedContent: "s" } }
+        },
+        { type: "reasoning-start", id: "hidden", providerMetadata: { anthropic: { redactedData: "s" } } },
+        { type: "reasoning-end", id: "hidden" },
+        { type: "text-start", id: "0", providerMetadata: openai("t") },
+        { type: "text-delta", id: "0", delta: "Let me " },
+        { type: "text-delta", id: "0", delta: "see" },
+        { type: "text-end", id: "0", providerMetadata: openai("t") },
+        { type: "tool-input-start", toolCallId: "a", toolName: "f", title: "F", providerMetadata: openai("a") },
+        { type: "tool-input-start", toolCallId: "b", toolName: "g", dynamic: true },
+        { type: "tool-input-delta", toolCallId: "a", inputTextDelta: '{"q":' },
+        { type: "tool-input-delta", toolCallId: "b", inputTextDelta: "{}" },
+        { type: "tool-input-delta", toolCallId: "a", inputTextDelta: '"x"}' },
+        {
+          type: "tool-input-available",
+          toolCallId: "a",
+          toolName: "f",
+          input: { q: "x" },
+          title: "F",
+          providerMetadata: openai("a")
+        },
+        { type: "tool-input-available", toolCallId: "b", toolName: "g", input: {}, dynamic: true },
+        { type: "tool-input-available", toolCallId: "c", toolName: "web", input: { q: 1 }, providerExecuted: true },
+        { type: "tool-output-available", toolCallId: "c", output: [1], providerExecuted: true },
+        { type: "tool-input-error", toolCallId: "d", toolName: "h", input: { y: 1 }, errorText: "no such tool" },
+        { type: "tool-output-available", toolCallId: "a", output: "half", preliminary: true },
+        { type: "tool-output-available", toolCallId: "a", output: { hits: 2 } },
+        { type: "tool-output-error", toolCallId: "b", errorText: "sunk", dynamic: true },
+        { type: "finish-step" },
+        { type: "start-step" },
+        { type: "source-url", sourceId: "s", url: "https://a.example/", title: "A" },
+        { type: "source-document", sourceId: "d", mediaType: "application/pdf", title: "D" },
+        { type: "file", url: "data:image/png;base64,AAAA", mediaType: "image/png" },
+        { type: "reasoning-file", url: "https://a.example/b.png", mediaType: "image/png" },
+        { type: "data-weather", id: "w", data: { c: 20 } },
+        { type: "data-weather", id: "w", data: { c: 21 } },
+        { type: "custom", kind: "a.b", providerMetadata: { a: { b: 1 } } },
+        { type: "text-start", id: "0" },
+        { type: "text-delta", id: "0", delta: "taken back" },
+        { type: "reset-step" },
+        { type: "text-start", id: "1" },
+        { type: "text-delta", id: "1", delta: "Two hits" },
+        { type: "text-end", id: "1" },
+        { type: "finish-step" },
+        { type: "finish", finishReason: "stop", messageMetadata: { more: 1 } }
+      ]
+      const events = Stream.fromIterable(parts).pipe(UiMessageStream.fromChunks())
+      const bytes = yield* written(UiMessageStream.make()(events))
+      const again: ReadonlyArray<UIMessageChunk> = bytes
+        .split("\n\n")
+        .flatMap((frame) => (frame.startsWith("data: {") ? [JSON.parse(frame.slice("data: ".length))] : []))
+      assert.deepInclude(again.at(-1), { type: "finish", finishReason: "stop" })
+      assert.deepStrictEqual(yield* messageOf(again), yield* messageOf(parts))
     })
   )
 })
