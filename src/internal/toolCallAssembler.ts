@@ -169,11 +169,22 @@ export class ToolCallAssembler {
     return whole
   }
 
+  /** The call at an index is none after all: it is over, and never handed out. Gives the text of its arguments so far. */
+  drop(index: number): string {
+    const call = this.byIndex.get(index)
+    if (call === undefined || call.isTaken) return ""
+    call.isTaken = true
+    this.ids.delete(call.id)
+    if (call.givenId !== undefined && this.byId.get(call.givenId) === call) this.byId.delete(call.givenId)
+    return call.argumentsText
+  }
+
   /**
    * All calls that were not taken, in order, at the end of the stream: those whose arguments are whole, and those that
-   * must not be run. Where the answer is cut, arguments that more text could change are not whole: `1`, or none.
+   * must not be run. Where the answer is cut, arguments that more text could change are not whole: `1`, or none. With
+   * `isNoneWhole`, those that were not taken are incomplete, all of them.
    */
-  finish(options?: { readonly isCut: boolean }): {
+  finish(options?: { readonly isCut: boolean; readonly isNoneWhole?: boolean | undefined }): {
     readonly whole: ReadonlyArray<WholeCall>
     readonly incomplete: ReadonlyArray<PendingCall>
   } {
@@ -181,7 +192,7 @@ export class ToolCallAssembler {
     const incomplete: Array<PendingCall> = []
     for (const call of this.calls) {
       if (call.isTaken) continue
-      const found = wholeOf(call, options?.isCut === true)
+      const found = options?.isNoneWhole === true ? undefined : wholeOf(call, options?.isCut === true)
       if (found === undefined) incomplete.push(pendingOf(call))
       else whole.push(found)
     }

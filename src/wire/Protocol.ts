@@ -88,6 +88,8 @@ export interface Protocol<State> {
   readonly framing: "sse" | "sse-or-json" | "ndjson"
   /** What the terminal event is called, for `Truncated`. */
   readonly terminal: string
+  /** The protocol says of each call when it is whole: one of which it has not is incomplete, whatever has come of it. */
+  readonly endsCalls?: boolean | undefined
   /** Whether a chunk can only be one of this protocol. */
   readonly recognizes: (chunk: UnknownRecord) => boolean
   readonly initial: () => State
@@ -96,6 +98,8 @@ export interface Protocol<State> {
    * has come.
    */
   readonly step: (state: State, chunk: UnknownRecord, out: Output) => DecodeError | "done" | undefined
+  /** `[DONE]` has come, which ends the stream. That it is whole, too, is for the protocol to say. */
+  readonly onDone?: ((state: State) => void) | undefined
   /** The stream is over, complete or not. */
   readonly onHalt: (state: State, out: Output) => Halt
 }
@@ -245,6 +249,7 @@ interface Framing<In> {
 
 interface Run {
   readonly chunk: (chunk: unknown) => Outcome
+  readonly done: () => Outcome
   readonly progress: (kind: string) => void
 }
 
@@ -279,6 +284,10 @@ const drive = <State, In, E, R>(
           const size = out.tools.size + out.held
           return size > maxBufferSize ? StreamBuffer.overflow(maxBufferSize, size) : undefined
         },
+        done() {
+          protocol.onDone?.(state)
+          return "done"
+        },
         progress: (kind) => out.progress(kind)
       }
       const endWith = (end: Out): Out => {
@@ -290,7 +299,8 @@ const drive = <State, In, E, R>(
         const last = protocol.onHalt(state, out)
         const { finishReason, metadata = {}, providerFinishReason, usage } = last
         const isOver = last.isComplete || isAccepted
-        const { incomplete, whole } = isOver ? out.tools.finish({ isCut: isCut(finishReason) }) : noCalls
+        const cut = { isCut: isCut(finishReason), isNoneWhole: protocol.endsCalls }
+        const { incomplete, whole } = isOver ? out.tools.finish(cut) : noCalls
         for (const call of whole) out.events.push(StreamEvent.toolCall(out.timestamp, call))
         if (options?.onIncompleteToolCall === "metadata") {
           for (const call of incomplete) out.metadata("incomplete-tool-call", { ...call })
@@ -382,12 +392,12 @@ const sseFraming =
         run.progress("keep-alive")
         return undefined
       }
-      if (event.data === "[DONE]") return "done"
+      if (event.data === "[DONE]") return run.done()
       try {
         return run.chunk(JSON.parse(event.data))
       } catch (cause) {
         const text = event.data.trim()
-        if (text === "[DONE]") return "done"
+        if (text === "[DONE]") return run.done()
         if (text !== "") return malformed(options, event.offset, cause)
         run.progress("keep-alive")
         return undefined

@@ -36,6 +36,7 @@ import * as OpenAiResponses from "./OpenAiResponses.ts"
 import * as Protocol from "./Protocol.ts"
 import * as Provider from "./Provider.ts"
 import * as SseStream from "./SseStream.ts"
+import * as UiMessageStream from "./UiMessageStream.ts"
 
 // -----------------------------------------------------------------------------
 // protocols
@@ -68,7 +69,8 @@ export const candidates: ReadonlyArray<Candidate> = [
   candidate("OllamaChat", OllamaChat.protocol),
   candidate("OpenAiChat", OpenAiChat.protocol),
   candidate("OpenAiCompletions", OpenAiCompletions.protocol),
-  candidate("OpenAiResponses", OpenAiResponses.protocol)
+  candidate("OpenAiResponses", OpenAiResponses.protocol),
+  candidate("UiMessageStream", UiMessageStream.protocol)
 ]
 
 // -----------------------------------------------------------------------------
@@ -329,6 +331,10 @@ const isKeepAlive = (event: StreamEvent.StreamEvent): boolean =>
  * Decodes a response of whichever protocol it is of: `Start` when its headers are there, `ProviderFailure` for a status
  * outside 2xx.
  *
+ * **Details**
+ *
+ * The AI SDK's UI message stream says in a header what it is; then its first event need not tell.
+ *
  * @category HTTP
  * @since 0.1.0
  */
@@ -336,4 +342,6 @@ export const fromResponse = (
   response: HttpClientResponse.HttpClientResponse,
   options?: Protocol.Options
 ): Stream.Stream<StreamEvent.StreamEvent, Provider.ResponseError> =>
-  Provider.decodeResponse(response, providerOf(options), detect(options))
+  response.headers["x-vercel-ai-ui-message-stream"] === "v1"
+    ? UiMessageStream.fromResponse(response, options)
+    : Provider.decodeResponse(response, providerOf(options), detect(options))

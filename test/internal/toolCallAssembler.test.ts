@@ -293,6 +293,21 @@ describe("an identifier", () => {
   })
 })
 
+describe("a call that is none after all", () => {
+  it("is over, is not reported, and leaves its identifier to another", () => {
+    const assembler = new ToolCallAssembler()
+    assembler.add({ index: 0, id: "a", name: "f", argumentsText: '{"x' })
+    assert.strictEqual(assembler.drop(0), '{"x')
+    assert.strictEqual(assembler.drop(0), "")
+    assert.strictEqual(assembler.drop(9), "")
+    assert.isUndefined(assembler.add({ index: 0, id: "a", argumentsText: '":1}' }))
+    assembler.add({ index: 1, id: "a", name: "f", argumentsText: "{}" })
+    assert.deepStrictEqual(assembler.take(1), { id: "a", name: "f", argumentsText: "{}", input: {} })
+    assert.strictEqual(assembler.drop(1), "")
+    assert.deepStrictEqual(assembler.finish(), { whole: [], incomplete: [] })
+  })
+})
+
 describe("limits", () => {
   it("everything that is kept counts: identifiers, names, arguments, and each call by itself", () => {
     const assembler = new ToolCallAssembler()

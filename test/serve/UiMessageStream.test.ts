@@ -198,6 +198,144 @@ describe("the AI SDK's client", () => {
     })
   )
 
+  it.live("keeps what must be sent back, and nothing of the text that it signs", () =>
+    Effect.gen(function* () {
+      const sign = (metadata: Readonly<Record<string, unknown>>) =>
+        StreamEvent.metadata(0, "signature", { metadata: { ...metadata, block: { thinking: "filtered" } } })
+      const call = { id: "a", name: "f", argumentsText: "{}", input: {} }
+      const events = Stream.make(
+        start,
+        StreamEvent.reasoning(0, "hm", "0.s0"),
+        sign({ part: "0", signature: "one" }),
+        sign({ part: "1", signature: "two" }),
+        sign({ part: "2" }),
+        StreamEvent.toolCallDelta(0, "a", "f", "{"),
+        sign({ id: "a", signature: "three" }),
+        StreamEvent.toolCallDelta(0, "a", "f", "}"),
+        StreamEvent.toolCall(0, call),
+        sign({ id: "a", signature: "late" }),
+        StreamEvent.delta(0, "Hi"),
+        sign({ signature: "four" }),
+        end
+      )
+      const answer = yield* ask(events, { provider: "anthropic" })
+      assert.isUndefined(answer.failure)
+      const metadata = (signature: string) => ({ anthropic: { signature } })
+      assert.deepStrictEqual(partsOf(answer), [
+        { type: "reasoning", id: "0.s0", text: "hm", providerMetadata: metadata("one"), state: "done" },
+        { type: "reasoning", id: "1", text: "", providerMetadata: metadata("two"), state: "done" },
+        {
+          type: "tool-f",
+          toolCallId: "a",
+          state: "input-available",
+          input: {},
+          callProviderMetadata: metadata("three")
+        },
+        { type: "text", text: "Hi", providerMetadata: metadata("four"), state: "done" }
+      ])
+      assert.notInclude(JSON.stringify(answer), "filtered")
+    })
+  )
+
+  it.live("reads the parts that only its protocol has", () =>
+    Effect.gen(function* () {
+      const metadata = (kind: string, metadata: Readonly<Record<string, unknown>>) =>
+        StreamEvent.metadata(0, kind, { metadata })
+      const answer = yield* ask(
+        Stream.make(
+          start,
+          metadata("message-metadata", { messageMetadata: { topic: "x" } }),
+          StreamEvent.toolCall(0, { id: "a", name: "sql", argumentsText: "SELECT 1", input: "SELECT 1" }),
+          metadata("tool-result", { id: "a", output: 1 }),
+          metadata("tool-result", { id: "nobody", output: 1 }),
+          StreamEvent.toolCall(0, { id: "b", name: "rm", argumentsText: '{ "all": true }', input: { all: true } }),
+          metadata("tool-approval-request", { approvalId: "p", toolCallId: "b" }),
+          metadata("tool-approval-request", { approvalId: "q", toolCallId: "nobody" }),
+          metadata("tool-approval-response", { approvalId: "p", approved: false }),
+          metadata("tool-output-denied", { toolCallId: "b" }),
+          metadata("step", { step: 2 }),
+          metadata("data", { name: "weather", id: "d", data: { c: 20 } }),
+          metadata("data", { name: "weather", id: "d", data: { c: 21 } }),
+          metadata("data", { data: "no name" }),
+          metadata("custom", { kind: "a.b" }),
+          metadata("custom", { nothing: true }),
+          metadata("steering-message", { id: "u", parts: [{ type: "text", text: "faster" }] }),
+          metadata("steering-message", { id: "u" }),
+          metadata("error", { errorText: "no failure" }),
+          metadata("file", { thought: true, mime_type: "image/png", uri: "https://a.example/a.png" }),
+          end
+        )
+      )
+      assert.isUndefined(answer.failure)
+      assert.deepStrictEqual(answer.errors, [])
+      assert.deepStrictEqual(answer.message?.metadata, { topic: "x" })
+      assert.deepStrictEqual(partsOf(answer), [
+        {
+          type: "tool-sql",
+          toolCallId: "a",
+          state: "output-available",
+          input: "SELECT 1",
+          output: 1,
+          preliminary: true
+        },
+        {
+          type: "tool-rm",
+          toolCallId: "b",
+          state: "output-denied",
+          input: { all: true },
+          approval: { id: "p", approved: false }
+        },
+        { type: "data-weather", id: "d", data: { c: 21 } },
+        { type: "custom", kind: "a.b" },
+        { type: "steering-message", id: "u", parts: [{ type: "text", text: "faster" }] },
+        { type: "reasoning-file", mediaType: "image/png", url: "https://a.example/a.png" }
+      ])
+      assert.strictEqual(answer.message?.parts.filter((part) => part.type === "step-start").length, 2)
+    })
+  )
+
+  it.live("reads sources and files, wherever the providers put them", () =>
+    Effect.gen(function* () {
+      const url = "https://a.example/"
+      const metadata = (kind: string, metadata: Readonly<Record<string, unknown>>) =>
+        StreamEvent.metadata(0, kind, { metadata })
+      const answer = yield* ask(
+        Stream.make(
+          start,
+          // OpenAI's chat, its Responses, Anthropic, the AI SDK.
+          metadata("citation", { citation: { type: "url_citation", url_citation: { url, title: "A" } } }),
+          metadata("citation", { citation: { type: "url_citation", url, title: "A" } }),
+          metadata("citation", { citation: { type: "web_search_result_location", url, title: "A" } }),
+          metadata("citation", {
+            citation: { source: { type: "source", sourceType: "url", id: url, url, title: "A" } }
+          }),
+          // OpenRouter, Google's two, the AI SDK.
+          metadata("file", { image: { type: "image_url", image_url: { url: "data:image/png;base64,AAAA" } } }),
+          metadata("file", { inlineData: { mimeType: "image/png", data: "AAAA" } }),
+          metadata("file", { type: "image", mime_type: "image/png", data: "AAAA" }),
+          metadata("file", { mediaType: "image/png", url: "data:image/png;base64,AAAA" }),
+          metadata("file", { fileData: { mimeType: "image/png", fileUri: url } }),
+          metadata("file", { image: "AAAA" }),
+          end
+        )
+      )
+      assert.isUndefined(answer.failure)
+      const source = { type: "source-url", sourceId: url, url, title: "A" }
+      const file = { type: "file", mediaType: "image/png", url: "data:image/png;base64,AAAA" }
+      assert.deepStrictEqual(partsOf(answer), [
+        source,
+        source,
+        source,
+        source,
+        file,
+        file,
+        file,
+        file,
+        { ...file, url }
+      ])
+    })
+  )
+
   it.live("gets an error for a failure in the middle, and nothing of its cause", () =>
     Effect.gen(function* () {
       const broken = Stream.make(start, StreamEvent.delta(0, "Hel")).pipe(

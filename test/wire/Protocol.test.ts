@@ -104,6 +104,15 @@ describe("driver", () => {
     assert.deepStrictEqual(run(Stream.empty), ["Start", "halt 1", truncated])
   })
 
+  it("[DONE] is a terminal event where the protocol says so", () => {
+    const trusting: typeof toy = { ...toy, onDone: (state) => void (state.ended = true) }
+    const events = (source: string) => Effect.runSync(collect(Protocol.decode(trusting)(Stream.make(source)))).events
+    for (const end of [done, "data: [DONE]", "data:  [DONE] \n\n"]) {
+      assert.deepStrictEqual(lines(events(a + end)), ["Start", "a", "halt 1", "End stop"])
+    }
+    assert.deepStrictEqual(lines(events(a)), ["Start", "a", "halt 1"])
+  })
+
   it("onMissingFinish: such a stream can be marked, or accepted", () => {
     for (const source of [Stream.make(a), Stream.make(a, done)]) {
       assert.deepStrictEqual(run(source, { onMissingFinish: "fail" }), ["Start", "a", "halt 1", truncated])

@@ -49,7 +49,9 @@ describeShared("recordings", "recordings/index.json", () => {
 
   it("there are some of each protocol", () => {
     const names = new Set(registered.map(({ protocol }) => moduleOf[protocol]))
-    assert.deepStrictEqual([...names].toSorted(), Wire.candidates.map(({ name }) => name).toSorted())
+    // Of the AI SDK's stream its own server is the peer, in its own test.
+    const recorded = Wire.candidates.map(({ name }) => name).filter((name) => name !== "UiMessageStream")
+    assert.deepStrictEqual([...names].toSorted(), recorded.toSorted())
   })
 
   describe("are decoded as by the protocol's own decoder, whatever the chunks", () => {
