@@ -2,7 +2,8 @@
  * An example backend with a page to look at: `npm start`, then open the address that it prints.
  *
  * - `GET /`: the page
- * - `GET /events?prompt=…`: this library's events
+ * - `GET /events?prompt=…`: this library's events; a prompt about the weather may use a tool, one that asks for JSON gets it,
+ *   and what JSON there is comes a second time as it grows (`server/partialJson.ts`)
  * - `POST /api/chat`: what `useChat` of the AI SDK sends and reads
  * - `POST /v1/chat/completions`: OpenAI's chat completions, `stream: true`
  *
@@ -35,6 +36,8 @@ import {
 } from "../src/index.ts"
 import * as Provider from "./demo/provider.ts"
 import { environment } from "./demo/source.ts"
+import * as PartialJson from "./server/partialJson.ts"
+import * as Tools from "./server/tools.ts"
 
 // -----------------------------------------------------------------------------
 // model
@@ -47,13 +50,10 @@ const Model = Effect.gen(function* () {
   return OpenAiChat.layer({ baseUrl: yield* Provider.serve({ pace: 20, onCut }), model: Provider.model })
 }).pipe(Layer.unwrap, Layer.provide(FetchHttpClient.layer))
 
-const answer = (
-  request: StreamModel.StreamRequest
-): Stream.Stream<StreamEvent.StreamEvent, StreamError.StreamError, StreamModel.StreamModel> =>
-  StreamModel.stream(request).pipe(
-    ContentFilter.make({ patterns: [Provider.secret], replacement: "[REDACTED]" }),
-    StreamHandler.events()
-  )
+const answer = <R>(
+  events: Stream.Stream<StreamEvent.StreamEvent, StreamError.StreamError, R>
+): Stream.Stream<StreamEvent.StreamEvent, StreamError.StreamError, R> =>
+  events.pipe(ContentFilter.make({ patterns: [Provider.secret], replacement: "[REDACTED]" }), StreamHandler.events())
 
 // -----------------------------------------------------------------------------
 // routes
@@ -68,7 +68,10 @@ const Query = Schema.Struct({ prompt: Schema.String.check(Schema.isMaxLength(10_
 
 const events = Effect.gen(function* () {
   const { prompt } = yield* HttpServerRequest.schemaSearchParams(Query)
-  return yield* answer({ prompt }).pipe(SseResponse.make())
+  const options = /\bJSON\b/i.test(prompt) ? { response_format: { type: "json_object" } } : {}
+  // Only where it may help: some models refuse a request that offers tools.
+  const model = /weather|forecast/i.test(prompt) ? Tools.stream : StreamModel.stream
+  return yield* answer(model({ prompt, options })).pipe(PartialJson.follow, SseResponse.make())
 })
 
 const Chat = Schema.Struct({
@@ -86,7 +89,7 @@ const chat = Effect.gen(function* () {
     role,
     content: parts.map(({ text, type }) => (type === "text" ? (text ?? "") : "")).join("")
   }))
-  return yield* answer({ messages }).pipe(UiMessageStream.make())
+  return yield* answer(StreamModel.stream({ messages })).pipe(UiMessageStream.make())
 })
 
 const Completion = Schema.Struct({
@@ -97,7 +100,8 @@ const Completion = Schema.Struct({
 
 const completions = Effect.gen(function* () {
   const { messages, stream_options } = yield* HttpServerRequest.schemaBodyJson(Completion)
-  return yield* answer({ messages }).pipe(OpenAiChatResponse.make({ includeUsage: stream_options?.include_usage }))
+  const includeUsage = stream_options?.include_usage
+  return yield* answer(StreamModel.stream({ messages })).pipe(OpenAiChatResponse.make({ includeUsage }))
 })
 
 /** Says what is wrong with a request, in the form that clients of every kind look for. */

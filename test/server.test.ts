@@ -1,6 +1,6 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { DefaultChatTransport, readUIMessageStream, type UIMessage } from "ai"
-import { Effect } from "effect"
+import { Effect, JsonPatch, type Schema } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
@@ -9,7 +9,7 @@ import type { AddressInfo } from "node:net"
 import * as Path from "node:path"
 import OpenAI, { BadRequestError } from "openai"
 import * as Provider from "../scratchpad/demo/provider.ts"
-import { StreamClient, StreamHandler } from "../src/index.ts"
+import { StreamClient, StreamEvent, StreamHandler } from "../src/index.ts"
 
 const program = Path.resolve(import.meta.dirname, "../scratchpad/server.ts")
 
@@ -88,6 +88,45 @@ describe("the example backend", () => {
     assert.strictEqual(ui, result.text)
     assert.strictEqual(openAi.choices[0]?.message.content, result.text)
     assert.strictEqual(openAi.usage?.completion_tokens, result.usage?.outputTokens.total)
+  })
+
+  it("runs a tool between two steps of one stream", { timeout: 60_000 }, async () => {
+    const result = await StreamClient.events(`${url}/events?prompt=weather`).pipe(
+      StreamEvent.validate,
+      StreamHandler.run(),
+      Effect.provide(FetchHttpClient.layer),
+      Effect.runPromise
+    )
+    const [call] = result.toolCalls
+    assert.deepStrictEqual(call?.input, {
+      place: "Oslo, Norway",
+      days: ["Friday", "Saturday", "Sunday"],
+      units: "metric"
+    })
+    const [told] = result.toolResults
+    assert.strictEqual(told?.id, call?.id)
+    assert.deepInclude(told?.output, { day: "Friday", sky: "light rain", high: "9 °C" })
+    assert.match(result.text, /^Take an umbrella/)
+    assert.strictEqual(result.finishReason, "stop")
+  })
+
+  it("sends JSON as it grows, in patches", { timeout: 60_000 }, async () => {
+    const result = await StreamClient.events(`${url}/events?prompt=JSON`).pipe(
+      StreamHandler.run(),
+      Effect.provide(FetchHttpClient.layer),
+      Effect.runPromise
+    )
+    const patches = result.metadata.filter(({ kind }) => kind === "json").map(({ metadata }) => metadata)
+    const value = patches.reduce<Schema.Json>(
+      (value, { patch }) => JsonPatch.apply(patch as JsonPatch.JsonPatch, value),
+      null
+    )
+    assert.deepInclude(value, { title: "Dumplings with chives and “lucky” pork", serves: 4 })
+    assert.isAbove(patches.length, 50)
+    assert.deepStrictEqual(
+      patches.map(({ state }) => state).filter((state) => state !== "growing"),
+      ["whole"]
+    )
   })
 
   it("says what is wrong with a request", async () => {

@@ -1,7 +1,8 @@
 /**
  * A small provider of the demo's own: HTTP on loopback, the wire format of OpenAI's chat completions, a human pace.
  *
- * Its answer is always the same, but everything about it is real: the connection, the frames, their timing, the usage.
+ * It knows few answers, but everything about them is real: the connection, the frames, their timing, the usage. Offered a
+ * tool it calls it, asked for JSON it writes a recipe, and asked to break off it does.
  */
 import { Effect, FiberSet, Random, type Scope } from "effect"
 import * as Http from "node:http"
@@ -51,6 +52,20 @@ ${JSON.stringify(
 
 Enjoy!`
 
+/** What the model writes when it is offered a tool: it knows one. */
+const call: Answer = {
+  reasoning: "I cannot look out of a window. There is a tool for this, so I ask it.",
+  call: {
+    name: "get_forecast",
+    argumentsText: JSON.stringify({ place: "Oslo, Norway", days: ["Friday", "Saturday", "Sunday"], units: "metric" })
+  }
+}
+
+/** What it makes of the tool's answer. */
+const forecast = `Take an umbrella on Friday; from Saturday on you will not need it.
+
+I did not know that. I wrote the arguments of a call, token by token; when they were whole and valid the server ran the tool, and asked me again with what it said. To you that was one stream.`
+
 export interface Options {
   /** Milliseconds between tokens, on average; 0 for none. */
   readonly pace: number
@@ -75,7 +90,24 @@ export const serve = Effect.fnUntraced(function* (options: Options): Effect.fn.R
 interface Body {
   readonly messages?: unknown
   readonly stream?: unknown
+  readonly tools?: unknown
   readonly response_format?: { readonly type?: unknown }
+}
+
+/** What the model writes, in this order. */
+interface Answer {
+  readonly reasoning?: string
+  readonly text?: string
+  readonly call?: { readonly name: string; readonly argumentsText: string }
+  /** Whether the line breaks in the middle. */
+  readonly isCut?: boolean
+}
+
+const answerTo = ({ response_format, tools }: Body, last: { readonly role?: unknown; readonly content?: unknown }) => {
+  if (response_format?.type === "json_object") return { text: recipe }
+  if (last.role === "tool") return { text: forecast }
+  if (tools !== undefined) return call
+  return { reasoning, text: answer, isCut: /\bbreak off\b/i.test(String(last.content)) }
 }
 
 const respond = Effect.fnUntraced(function* (
@@ -96,8 +128,9 @@ const respond = Effect.fnUntraced(function* (
   }
 
   const promptTokens = tokensOf(body.messages.map((message) => String(message?.content)).join(" ")).length
-  const isJson = body.response_format?.type === "json_object"
-  const frames = isJson ? framesOf("", recipe, promptTokens) : framesOf(reasoning, answer, promptTokens)
+  const reply: Answer = answerTo(body, body.messages.at(-1) ?? {})
+  const frames = framesOf(reply, promptTokens)
+  const end = reply.isCut === true ? frames.length / 2 : frames.length
   let sent = 0
   const write = (text: string) => Effect.sync(() => response.write(text))
   yield* Effect.gen(function* () {
@@ -106,12 +139,13 @@ const respond = Effect.fnUntraced(function* (
     yield* write(frames[sent++]!)
     yield* write(": keep-alive\n\n")
     yield* pause(pace * 10)
-    while (sent < frames.length) {
+    while (sent < end) {
       yield* write(frames[sent++]!)
       // Now and then two tokens travel together.
       if ((yield* Random.next) < 0.9) yield* pause(pace)
     }
-    response.end("data: [DONE]\n\n")
+    if (end < frames.length) response.destroy()
+    else response.end("data: [DONE]\n\n")
   }).pipe(Effect.onInterrupt(() => onCut(sent, frames.length)))
 })
 
@@ -128,20 +162,25 @@ const pause = (mean: number): Effect.Effect<void> =>
 /** Cuts a text as tokenizers do: short words whole with the space before them, long ones and numbers in pieces. */
 const tokensOf = (text: string): ReadonlyArray<string> => text.match(/ ?\p{L}{1,6}|\d{1,2}| ?[^\p{L}\d\s]|\s+/gu) ?? []
 
-/** The server-sent events of the answer: the role, one for each token, the finish reason, the usage. */
-const framesOf = (reasoning: string, answer: string, promptTokens: number): ReadonlyArray<string> => {
+/** The server-sent events of an answer: the role, one for each token, the finish reason, the usage. */
+const framesOf = (answer: Answer, promptTokens: number): ReadonlyArray<string> => {
   const head = { id: "chatcmpl-demo", object: "chat.completion.chunk", created: Math.floor(Date.now() / 1000), model }
   const frame = (fields: object) => `data: ${JSON.stringify({ ...head, ...fields })}\n\n`
   const choice = (delta: object, finish_reason: string | null = null) =>
     frame({ choices: [{ index: 0, delta, finish_reason }], usage: null })
-  const thoughts = tokensOf(reasoning)
-  const tokens = tokensOf(answer)
-  const completionTokens = thoughts.length + tokens.length
+  const thoughts = tokensOf(answer.reasoning ?? "").map((token) => choice({ reasoning_content: token }))
+  const text = tokensOf(answer.text ?? "").map((token) => choice({ content: token }))
+  const { argumentsText = "", name } = answer.call ?? {}
+  const toolCall = (fields: object) => choice({ tool_calls: [{ index: 0, ...fields }] })
+  const args = tokensOf(argumentsText).map((token) => toolCall({ function: { arguments: token } }))
+  const completionTokens = thoughts.length + text.length + args.length
   return [
     choice({ role: "assistant", content: "" }),
-    ...thoughts.map((token) => choice({ reasoning_content: token })),
-    ...tokens.map((token) => choice({ content: token })),
-    choice({}, "stop"),
+    ...thoughts,
+    ...text,
+    ...(name === undefined ? [] : [toolCall({ id: "call_demo", type: "function", function: { name, arguments: "" } })]),
+    ...args,
+    choice({}, name === undefined ? "stop" : "tool_calls"),
     frame({
       choices: [],
       usage: {

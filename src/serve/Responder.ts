@@ -291,7 +291,11 @@ const positive = (name: string, input: Duration.Input): Duration.Duration => {
   throw new RangeError(`${name} must be longer than 0, got ${Duration.format(duration)}`)
 }
 
-const brokenOff = Effect.fail(StreamError.make({ _tag: "Truncated", expected: "the end of the response" }))
+/** A server that breaks a connection off drops what it has not sent yet, so what was written before gets a turn to go. */
+const brokenOff = Effect.andThen(
+  Effect.yieldNow,
+  Effect.fail(StreamError.make({ _tag: "Truncated", expected: "the end of the response" }))
+)
 
 /** A stream that is done without a terminal event was cut. */
 const ofEnd = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>

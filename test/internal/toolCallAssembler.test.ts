@@ -369,9 +369,10 @@ it.prop("calls in any pieces, one round of each at a time, come out as they went
   }
   const { incomplete, shown, whole } = assemble(fragments)
   assert.deepStrictEqual(incomplete, [])
+  // As text: `JSON.parse` of Node 24 mistakes one escaped key for another.
   assert.deepStrictEqual(
-    whole.map(([, , , input]) => input),
-    calls.map(({ value }) => JSON.parse(JSON.stringify(value)))
+    whole.map(([, , , input]) => JSON.stringify(input)),
+    calls.map(({ value }) => JSON.stringify(value))
   )
   for (const [id, name, text] of whole) {
     const prefix = `${String(id)} ${String(name)} `

@@ -311,6 +311,15 @@ describe("the end", () => {
     }).pipe(Effect.provide(FetchHttpClient.layer), Effect.scoped)
   )
 
+  it.live("what came before a connection breaks off arrives", () =>
+    Effect.gen(function* () {
+      const url = yield* Backend.serve(Stream.make(start, hello).pipe(TextResponse.make()))
+      const client = yield* Backend.connect(url)
+      yield* client.closed
+      assert.match(client.received(), /^HTTP\/1\.1 200 OK\r\n[^]*\r\n5\r\nHello\r\n$/)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("what cannot be written is a failure behind what could", () =>
     Effect.gen(function* () {
       const result = StreamEvent.toolResult(0, { id: "1", name: "t", output: 1n, isError: false })
