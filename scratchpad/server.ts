@@ -7,8 +7,9 @@
  * - `POST /api/chat`: what `useChat` of the AI SDK sends and reads
  * - `POST /v1/chat/completions`: OpenAI's chat completions, `stream: true`
  *
- * The model is the demo's own, or any OpenAI-compatible server by `LLM_BASE_URL`, `LLM_MODEL` and `LLM_API_KEY`. `PORT` is
- * 3000 by default. On SIGTERM and ctrl-c answers have five seconds to finish; the rest end with an error.
+ * The model is the demo's own, with `PACE` milliseconds between its tokens (20 by default), or any OpenAI-compatible server by
+ * `LLM_BASE_URL`, `LLM_MODEL` and `LLM_API_KEY`. `PORT` is 3000 by default. On SIGTERM and ctrl-c answers have five seconds to
+ * finish; the rest end with an error.
  */
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { ByteSize, Config, Console, Effect, Layer, Schema, type Stream } from "effect"
@@ -47,7 +48,8 @@ const Model = Effect.gen(function* () {
   const server = yield* environment
   if (server.baseUrl !== "") return OpenAiChat.layer(server)
   const onCut = (sent: number, total: number) => Console.log(`The model was stopped: ${sent} of ${total} chunks.`)
-  return OpenAiChat.layer({ baseUrl: yield* Provider.serve({ pace: 20, onCut }), model: Provider.model })
+  const pace = yield* Config.withDefault(Config.Int("PACE"), 20)
+  return OpenAiChat.layer({ baseUrl: yield* Provider.serve({ pace, onCut }), model: Provider.model })
 }).pipe(Layer.unwrap, Layer.provide(FetchHttpClient.layer))
 
 const answer = <R>(

@@ -1,57 +1,14 @@
 /** The page of the example backend, in Chromium, as a person uses it. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
-import { spawn } from "node:child_process"
-import { once } from "node:events"
-import * as Path from "node:path"
 import type { Page } from "playwright-core"
 import * as Provider from "../scratchpad/demo/provider.ts"
 import * as Chromium from "./support/chromium.ts"
+import * as ExampleServer from "./support/exampleServer.ts"
 import * as Loopback from "./support/loopback.ts"
 
-const program = Path.resolve(import.meta.dirname, "../scratchpad/server.ts")
-
-interface Server {
-  readonly url: string
-  /** Resolved once the server has printed what matches. */
-  readonly printed: (pattern: RegExp) => Promise<RegExpExecArray>
-}
-
-const serve = (environment?: Readonly<Record<string, string>>): Effect.Effect<Server, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const child = spawn(process.execPath, [program], {
-        env: { PORT: "0", ...environment },
-        stdio: ["ignore", "pipe", "inherit"]
-      })
-      let stdout = ""
-      child.stdout.setEncoding("utf8").on("data", (text: string) => {
-        stdout += text
-      })
-      const printed = (pattern: RegExp): Promise<RegExpExecArray> =>
-        new Promise((resolve) => {
-          const check = (): void => {
-            const match = pattern.exec(stdout)
-            if (match === null) return
-            child.stdout.off("data", check)
-            resolve(match)
-          }
-          child.stdout.on("data", check)
-          check()
-        })
-      return { child, printed }
-    }),
-    ({ child }) =>
-      Effect.promise(async () => {
-        const closed = once(child, "close")
-        child.kill("SIGKILL")
-        await closed
-      })
-  ).pipe(
-    Effect.flatMap(({ printed }) =>
-      Effect.promise(async () => ({ url: (await printed(/Listening on (\S+)/))[1]!, printed }))
-    )
-  )
+/** So that a model that is to be stopped is never done before, however busy the machine. */
+const slow = { PACE: "200" }
 
 const desktop = { viewport: { width: 1280, height: 960 } }
 const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }
@@ -91,7 +48,7 @@ describe.skipIf(Chromium.isMissing("the example backend's page"))(
     layer(Chromium.layer, { excludeTestServices: true })((it) => {
       it.effect("an answer flows, reasoning is folded, and the secret is nowhere", () =>
         Effect.gen(function* () {
-          const { url } = yield* serve()
+          const { url } = yield* ExampleServer.serve()
           const { complaints, hosts, page } = yield* Chromium.visit(url, desktop)
           yield* Effect.promise(async () => {
             await Chromium.picture(page, "idle")
@@ -129,7 +86,7 @@ describe.skipIf(Chromium.isMissing("the example backend's page"))(
 
       it.effect("Stop stops the model and keeps what had come; the keyboard does both", () =>
         Effect.gen(function* () {
-          const { printed, url } = yield* serve()
+          const { printed, url } = yield* ExampleServer.serve(slow)
           const { complaints, page } = yield* Chromium.visit(url, phone)
           yield* Effect.promise(async () => {
             await button(page, "Ask").tap()
@@ -156,7 +113,7 @@ describe.skipIf(Chromium.isMissing("the example backend's page"))(
 
       it.effect("leaving stops the model, and the page works again", () =>
         Effect.gen(function* () {
-          const { printed, url } = yield* serve()
+          const { printed, url } = yield* ExampleServer.serve(slow)
           const { complaints, page } = yield* Chromium.visit(url, desktop)
           yield* Effect.promise(async () => {
             await button(page, "Text").click()
@@ -173,7 +130,7 @@ describe.skipIf(Chromium.isMissing("the example backend's page"))(
 
       it.effect("an object fills in, field by field", () =>
         Effect.gen(function* () {
-          const { url } = yield* serve()
+          const { url } = yield* ExampleServer.serve()
           const { complaints, page } = yield* Chromium.visit(url, phone)
           yield* Effect.promise(async () => {
             const seen = await watch(page)
@@ -200,7 +157,7 @@ describe.skipIf(Chromium.isMissing("the example backend's page"))(
 
       it.effect("a tool call fills in, is run, and the answer goes on", () =>
         Effect.gen(function* () {
-          const { url } = yield* serve()
+          const { url } = yield* ExampleServer.serve()
           const { complaints, page } = yield* Chromium.visit(url, phone)
           yield* Effect.promise(async () => {
             const seen = await watch(page)
@@ -225,7 +182,7 @@ describe.skipIf(Chromium.isMissing("the example backend's page"))(
       it.effect("says when an answer breaks off, and when the server cannot be reached", () =>
         Effect.gen(function* () {
           const scope = yield* Scope.make()
-          const { url } = yield* Scope.provide(serve(), scope)
+          const { url } = yield* Scope.provide(ExampleServer.serve(), scope)
           const { page } = yield* Chromium.visit(url, { ...desktop, colorScheme: "dark" })
           yield* Effect.promise(async () => {
             await button(page, "Failure").click()
@@ -250,7 +207,7 @@ describe.skipIf(Chromium.isMissing("the example backend's page"))(
             response.writeHead(401)
             response.end(JSON.stringify({ error: { message: "sk-very-secret is no key" } }))
           })
-          const { url } = yield* serve({ LLM_BASE_URL: model.url, LLM_MODEL: "m" })
+          const { url } = yield* ExampleServer.serve({ LLM_BASE_URL: model.url, LLM_MODEL: "m" })
           const { page } = yield* Chromium.visit(url, desktop)
           yield* Effect.promise(async () => {
             await button(page, "Text").click()
@@ -275,7 +232,7 @@ describe.skipIf(Chromium.isMissing("the example backend's page"))(
             response.write(frame({ tool_calls: [{ index: 0, id: "1", function: { name, arguments: object } }] }))
             response.end(frame({}, "stop"))
           })
-          const { url } = yield* serve({ LLM_BASE_URL: model.url, LLM_MODEL: "m" })
+          const { url } = yield* ExampleServer.serve({ LLM_BASE_URL: model.url, LLM_MODEL: "m" })
           const { complaints, page } = yield* Chromium.visit(url, phone)
           yield* Effect.promise(async () => {
             await button(page, "Text").tap()

@@ -1,52 +1,26 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { DefaultChatTransport, readUIMessageStream, type UIMessage } from "ai"
-import { Effect, JsonPatch, type Schema } from "effect"
+import { Effect, Exit, JsonPatch, type Schema, Scope } from "effect"
 import { FetchHttpClient } from "effect/http"
-import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
-import * as Path from "node:path"
 import OpenAI, { BadRequestError } from "openai"
 import * as Provider from "../scratchpad/demo/provider.ts"
 import { StreamClient, StreamEvent, StreamHandler } from "../src/index.ts"
+import * as ExampleServer from "./support/exampleServer.ts"
 
-const program = Path.resolve(import.meta.dirname, "../scratchpad/server.ts")
+const scope = Scope.makeUnsafe()
+const start = (environment?: Readonly<Record<string, string>>) =>
+  Effect.runPromise(Scope.provide(ExampleServer.serve(environment), scope))
 
-interface Started {
-  readonly child: ChildProcess
-  readonly url: string
-  /** Resolved once the server has printed what matches. */
-  readonly printed: (pattern: RegExp) => Promise<RegExpExecArray>
-}
-
-const start = async (env?: Readonly<Record<string, string>>): Promise<Started> => {
-  const child = spawn(process.execPath, [program], { env: { PORT: "0", ...env }, stdio: ["ignore", "pipe", "inherit"] })
-  let stdout = ""
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    stdout += text
-  })
-  const printed = (pattern: RegExp): Promise<RegExpExecArray> =>
-    new Promise((resolve) => {
-      const check = (): void => {
-        const match = pattern.exec(stdout)
-        if (match === null) return
-        child.stdout.off("data", check)
-        resolve(match)
-      }
-      child.stdout.on("data", check)
-      check()
-    })
-  return { child, printed, url: (await printed(/Listening on (\S+)/))[1]! }
-}
-
-let server: Started
+let server: ExampleServer.ExampleServer
 let url = ""
 beforeAll(async () => {
   server = await start()
   url = server.url
 })
-afterAll(() => void server.child.kill("SIGKILL"))
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
 const messages: Array<UIMessage> = [{ id: "1", role: "user", parts: [{ type: "text", text: "hi" }] }]
 

@@ -80,7 +80,7 @@ const silent = Effect.gen(function* () {
     Stream.onExit((exit) => Deferred.succeed(released, exit))
   )
   /** Promised is a second; a browser on a busy machine takes its own time to let go. */
-  const isLeft = Effect.map(Effect.timeout(Deferred.await(released), "5 seconds"), Exit.hasInterrupts)
+  const isLeft = Effect.map(Effect.timeout(Deferred.await(released), "30 seconds"), Exit.hasInterrupts)
   return { events, goOn: Deferred.succeed(goOn, undefined), isLeft }
 })
 
