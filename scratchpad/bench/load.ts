@@ -11,8 +11,8 @@
  */
 import { NodeHttpServer } from "@effect/platform-node"
 import { pipeUIMessageStreamToResponse, type UIMessageChunk } from "ai"
-import { Effect, Layer, type Scope } from "effect"
-import { HttpServer, type HttpServerResponse } from "effect/http"
+import { Effect, Layer, type Scope, Stream } from "effect"
+import { HttpServer, HttpServerResponse } from "effect/http"
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { createServer, type ServerResponse } from "node:http"
@@ -32,6 +32,8 @@ import { makeWheel, wait } from "./wheel.ts"
 const period = 20
 const rampUp = 2_000
 const warmUp = 3_000
+/** Behind what is measured, for what would disturb it. */
+const coolDown = 1_000
 
 // -----------------------------------------------------------------------------
 // the model
@@ -88,6 +90,8 @@ const effectServer =
 
 const eventsOf = (model: Model) => StreamSource.fromAsyncIterable(model).pipe(StreamEvent.fromText)
 
+const encoder = new TextEncoder()
+
 const write = (response: ServerResponse, text: string): Promise<unknown> | undefined =>
   response.write(text) ? undefined : once(response, "drain")
 
@@ -99,6 +103,13 @@ const sides: Readonly<Record<string, Serve>> = {
     for await (const delta of model()) await write(response, frame(StreamEvent.delta(Date.now(), delta)))
     response.end(frame(StreamEvent.end(Date.now(), "unknown")))
   }),
+  "Effect's HttpServerResponse.stream": effectServer((model) =>
+    Effect.succeed(
+      HttpServerResponse.stream(
+        Stream.map(eventsOf(model), (event) => encoder.encode(`data: ${JSON.stringify(event)}\n\n`))
+      )
+    )
+  ),
   SseResponse: effectServer((model) => eventsOf(model).pipe(SseResponse.make())),
   "handler and SseResponse": effectServer((model) =>
     eventsOf(model).pipe(
@@ -173,11 +184,12 @@ const behindMark = (text: string, from: number): number => {
   return at === -1 ? -1 : at + 11
 }
 
-const clients = async (port: number, clients: number, count: number): Promise<void> => {
+const clients = async (port: number, clients: number, seconds: number, count: number): Promise<void> => {
+  process.send!("started")
   const latencies = LatencyHistogram.make()
   const startedAt = monotonic()
   const from = startedAt + rampUp + warmUp
-  const to = startedAt + count * period
+  const to = from + seconds * 1_000
   let tokens = 0
   let received = 0
   let finished = 0
@@ -237,15 +249,16 @@ const ask = (server: ChildProcess, question: "use" | "collect"): Promise<Usage> 
 }
 
 const measure = async (name: string, count: number, seconds: number) => {
-  const tokens = (rampUp + warmUp + seconds * 1_000) / period
+  const tokens = (rampUp + warmUp + seconds * 1_000 + coolDown) / period
   const server = start(0, ["serve", name, tokens])
   const port = await message<number>(server)
   const idle = await ask(server, "collect")
-  const load = start(1, ["clients", port, count, tokens])
+  const load = start(1, ["clients", port, count, seconds, tokens])
+  await message(load)
   const received = message<Received>(load)
   await new Promise((resolve) => setTimeout(resolve, rampUp + warmUp))
   const before = await ask(server, "use")
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1_000 - 500))
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1_000))
   const after = await ask(server, "use")
   const full = await ask(server, "collect")
   const figures = await received
@@ -264,23 +277,36 @@ type Figures = Awaited<ReturnType<typeof measure>>
 
 const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[values.length >> 1]!
 
+const line = (name: string, runs: ReadonlyArray<Figures>): string => {
+  const of = (key: keyof Figures) => median(runs.map((run) => run[key]))
+  return (
+    `${name.padEnd(38)} ${of("cpuPerToken").toFixed(1)} µs CPU a token, ${(100 * of("core")).toFixed(0)} % of the core ` +
+    `(clients ${(100 * of("clientsCore")).toFixed(0)} %), p50 ${of("p50").toFixed(2)} ms, p99 ${of("p99").toFixed(2)} ms, ` +
+    `${of("max").toFixed(0)} ms at most; ${(of("heapPerClient") / 1_000).toFixed(1)} KB heap and ` +
+    `${(of("rssPerClient") / 1_000).toFixed(0)} KB of the process a client; ${of("lost")} tokens lost, ` +
+    `${of("unfinished")} unfinished`
+  )
+}
+
 const compare = async (clients: number, seconds: number): Promise<void> => {
-  const rounds = Number(process.env["ROUNDS"] ?? 3)
-  const names = Object.keys(sides).filter((name) => name.includes(process.env["SIDE"] ?? ""))
+  const rounds = 3
   console.log(`${clients} clients, ${1_000 / period} tokens a second each, medians of ${rounds} runs of ${seconds} s`)
   const runs = new Map<string, Array<Figures>>()
   for (let round = 0; round < rounds; round++) {
-    for (const name of names) runs.set(name, [...(runs.get(name) ?? []), await measure(name, clients, seconds)])
+    for (const name of Object.keys(sides)) {
+      runs.set(name, [...(runs.get(name) ?? []), await measure(name, clients, seconds)])
+    }
   }
-  for (const [name, all] of runs) {
-    const of = (key: keyof Figures) => median(all.map((run) => run[key]))
-    console.log(
-      `${name.padEnd(38)} ${of("cpuPerToken").toFixed(1)} µs CPU a token, ${(100 * of("core")).toFixed(0)} % of the core ` +
-        `(clients ${(100 * of("clientsCore")).toFixed(0)} %), p50 ${of("p50").toFixed(2)} ms, p99 ${of("p99").toFixed(2)} ms, ` +
-        `${of("max").toFixed(0)} ms at most; ${(of("heapPerClient") / 1_000).toFixed(1)} KB heap and ` +
-        `${(of("rssPerClient") / 1_000).toFixed(0)} KB of the process a client; ${of("lost")} of ` +
-        `${of("tokens") + of("lost")} tokens lost, ${of("unfinished")} unfinished`
-    )
+  for (const [name, all] of runs) console.log(line(name, all))
+}
+
+/** How many clients one core carries: more by a quarter until the tokens come late. */
+const limit = async (name: string, seconds: number): Promise<void> => {
+  console.log(`\n${name}, one core, until 99 % of the tokens no longer come within 20 ms`)
+  for (let clients = 400; ; clients = Math.round(clients * 1.25)) {
+    const figures = await measure(name, clients, seconds)
+    console.log(line(`${clients} clients`, [figures]))
+    if (figures.p99 > 20) break
   }
 }
 
@@ -288,7 +314,9 @@ const [mode, ...rest] = process.argv.slice(2)
 if (mode === "serve") {
   await serve(rest[0]!, Number(rest[1]))
 } else if (mode === "clients") {
-  await clients(Number(rest[0]), Number(rest[1]), Number(rest[2]))
+  await clients(Number(rest[0]), Number(rest[1]), Number(rest[2]), Number(rest[3]))
 } else {
-  await compare(Number(mode ?? 1_000), Number(rest[0] ?? 5))
+  const seconds = Number(rest[0] ?? 5)
+  await compare(Number(mode ?? 1_000), seconds)
+  for (const name of ["node:http by hand", "SseResponse", "handler and SseResponse"]) await limit(name, seconds)
 }
