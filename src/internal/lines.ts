@@ -2,7 +2,7 @@
  * Lines of text that arrives in pieces, for newline-delimited JSON.
  *
  * 1. LF ends a line; a CR before it belongs to the line's end. A byte order mark at the start is dropped. Lines of white
- *    space only are none.
+ *    space only are none, unless they are asked for.
  * 2. A line longer than `maxSize` UTF-16 code units stops the reader, behind the lines before it, and nothing longer is
  *    ever held.
  *
@@ -18,14 +18,16 @@ export interface Line {
 
 export class LineReader {
   private readonly maxSize: number
+  private readonly keepsBlank: boolean
   private rope = TextRope.empty
   private held = 0
   /** Where the open line begins. */
   private offset = 0
   private isStart = true
 
-  constructor(maxSize: number) {
+  constructor(maxSize: number, options?: { readonly keepsBlank: boolean }) {
     this.maxSize = maxSize
+    this.keepsBlank = options?.keepsBlank ?? false
   }
 
   /** Appends to `out` the lines that the chunk completes; `false` once a line is too long. */
@@ -61,6 +63,6 @@ export class LineReader {
     const text = TextRope.toString(this.rope)
     this.rope = TextRope.empty
     // The CR is white space to JSON.
-    if (text.trim() !== "") out.push({ text, offset: this.offset })
+    if (this.keepsBlank || text.trim() !== "") out.push({ text, offset: this.offset })
   }
 }

@@ -3,6 +3,7 @@ import { Deferred, Effect, Layer, Logger, Schema, Stream } from "effect"
 import { FetchHttpClient, HttpClientRequest } from "effect/http"
 import { createServer } from "node:net"
 import type { AddressInfo } from "node:net"
+import * as NdjsonResponse from "../../src/serve/NdjsonResponse.ts"
 import * as Responder from "../../src/serve/Responder.ts"
 import * as SseResponse from "../../src/serve/SseResponse.ts"
 import * as StreamClient from "../../src/serve/StreamClient.ts"
@@ -21,9 +22,27 @@ const encode = Schema.encodeSync(StreamEvent.StreamEvent)
 const inJson = (events: ReadonlyArray<StreamEvent.StreamEvent>): unknown =>
   JSON.parse(JSON.stringify(events.map((event) => encode(event))))
 
-const wire = <E>(events: Stream.Stream<StreamEvent.StreamEvent, E>) =>
+/** The responders of this library's own events, each with what reads it. */
+const formats = [
+  {
+    name: "SseResponse",
+    respond: SseResponse.make,
+    decode: StreamClient.decode,
+    frameOf: (json: string) => `data: ${json}\n\n`,
+    alive: ": ping\n\n"
+  },
+  {
+    name: "NdjsonResponse",
+    respond: NdjsonResponse.make,
+    decode: StreamClient.decodeLines,
+    frameOf: (json: string) => `${json}\n`,
+    alive: "\n"
+  }
+]
+
+const written = <E>(events: Stream.Stream<StreamEvent.StreamEvent, E>, respond: (typeof formats)[number]["respond"]) =>
   Effect.gen(function* () {
-    const { body } = yield* events.pipe(SseResponse.make())
+    const { body } = yield* events.pipe(respond())
     assert.strictEqual(body._tag, "Stream")
     return yield* Stream.mkUint8Array(body._tag === "Stream" ? body.stream : Stream.empty)
   }).pipe(Effect.provide(Logger.layer([])), Effect.scoped)
@@ -54,12 +73,12 @@ const every: ReadonlyArray<StreamEvent.StreamEvent> = [
   StreamEvent.end(10, "stop")
 ]
 
-describe("decode . encode", () => {
+describe.each(formats)("decode . encode of $name", ({ alive, decode, frameOf, respond }) => {
   it.effect("is the identity on every kind of event, whatever the text in it", () =>
     Effect.gen(function* () {
       const handled = yield* Stream.runCollect(Stream.fromArray(every).pipe(StreamHandler.events()))
-      const bytes = yield* wire(Stream.fromArray(handled))
-      const { events, failure } = yield* collect(Stream.make(bytes).pipe(StreamClient.decode()))
+      const bytes = yield* written(Stream.fromArray(handled), respond)
+      const { events, failure } = yield* collect(Stream.make(bytes).pipe(decode()))
       assert.isUndefined(failure)
       assert.deepStrictEqual(inJson(events), inJson(handled))
     })
@@ -70,18 +89,63 @@ describe("decode . encode", () => {
       const terminal = input.items.findIndex(StreamEvent.isTerminal)
       const isFailure = terminal === -1 || input.items[terminal]!._tag === "Error"
       const ending = input.failure === undefined ? Stream.empty : Stream.fail(input.failure)
-      const bytes = yield* wire(Stream.concat(Stream.fromArray(input.items), ending))
-      const { events, failure } = yield* collect(Stream.make(bytes).pipe(StreamClient.decode()))
+      const bytes = yield* written(Stream.concat(Stream.fromArray(input.items), ending), respond)
+      const { events, failure } = yield* collect(Stream.make(bytes).pipe(decode()))
       const sent = isFailure ? input.items.filter((event) => !StreamEvent.isTerminal(event)) : input.items
       assert.deepStrictEqual(inJson(events), inJson(sent))
       assert.strictEqual(failure !== undefined, isFailure)
     })
   )
 
+  const bytes = [every[1], every[9]].map((event) => frameOf(JSON.stringify(event))).join(alive)
   it.effect.prop(
     "does not depend on how the bytes arrive",
-    { input: StreamArbitrary.splits(new TextEncoder().encode([every[1], every[9]].map(frameOf).join(": ping\n\n"))) },
-    ({ input }) => StreamLaws.all(StreamClient.decode(), input)
+    { input: StreamArbitrary.splits(new TextEncoder().encode(bytes)) },
+    ({ input }) => StreamLaws.all(decode(), input)
+  )
+
+  it.effect("a cut, wherever it is, is no end", () =>
+    Effect.gen(function* () {
+      const bytes = yield* written(Stream.make(StreamEvent.delta(0, "é😀"), StreamEvent.end(0, "stop")), respond)
+      for (let length = 0; length < bytes.length - (alive === "\n" ? 1 : 2); length++) {
+        const { failure } = yield* collect(Stream.make(bytes.subarray(0, length)).pipe(decode()))
+        reasonOf(failure, "Truncated")
+      }
+    })
+  )
+
+  it.effect("signs of life are Progress", () =>
+    Effect.gen(function* () {
+      const text = `${alive}${frameOf(JSON.stringify(every[1]))}${alive}${frameOf(JSON.stringify(every.at(-1)))}`
+      const { events } = yield* collect(Stream.make(text).pipe(decode()))
+      assert.deepStrictEqual(
+        events.map((event) => event._tag),
+        ["Progress", "Delta", "Progress", "End"]
+      )
+    })
+  )
+
+  it.effect("a frame that is no event is MalformedFrame, one that is too large FrameTooLarge", () =>
+    Effect.gen(function* () {
+      const first = frameOf(JSON.stringify(every[0]))
+      for (const bad of ["{", "1", '{"_tag":"Delta"}', '{"_tag":"Other","timestamp":0}']) {
+        const { events, failure } = yield* collect(Stream.make(`${first}${frameOf(bad)}`).pipe(decode()))
+        assert.strictEqual(events.length, 1)
+        assert.strictEqual(reasonOf(failure, "MalformedFrame").offset, first.length)
+      }
+      assert.throws(() => decode({ maxEventSize: 0 }), RangeError)
+      const large = yield* collect(Stream.make(first, first).pipe(decode({ maxEventSize: 50 })))
+      assert.strictEqual(reasonOf(large.failure, "FrameTooLarge").limit, 50)
+    })
+  )
+
+  it.live("`events` knows which it is", () =>
+    Effect.gen(function* () {
+      const url = yield* Backend.serve(Stream.fromArray(every).pipe(respond()))
+      const { events, failure } = yield* collect(StreamClient.events(url))
+      assert.isUndefined(failure)
+      assert.deepStrictEqual(inJson(events), inJson(every))
+    }).pipe(Effect.provide(quiet), Effect.scoped)
   )
 })
 
@@ -139,26 +203,6 @@ describe("a failure", () => {
       reasonOf(failure, "SourceFailure")
     }).pipe(Effect.provide(quiet))
   )
-
-  it.effect("is MalformedFrame where a frame is no event, behind the events before it", () =>
-    Effect.gen(function* () {
-      const first = frameOf(every[0])
-      for (const bad of ["{", "1", '{"_tag":"Delta"}', '{"_tag":"Other","timestamp":0}']) {
-        const { events, failure } = yield* collect(Stream.make(`${first}data: ${bad}\n\n`).pipe(StreamClient.decode()))
-        assert.strictEqual(events.length, 1)
-        assert.strictEqual(reasonOf(failure, "MalformedFrame").offset, first.length)
-      }
-    })
-  )
-
-  it.effect("is FrameTooLarge where an event is larger than allowed", () =>
-    Effect.gen(function* () {
-      assert.throws(() => StreamClient.decode({ maxEventSize: 0 }), RangeError)
-      const frame = frameOf(every[1])
-      const { failure } = yield* collect(Stream.make(frame).pipe(StreamClient.decode({ maxEventSize: 50 })))
-      assert.strictEqual(reasonOf(failure, "FrameTooLarge").limit, 50)
-    })
-  )
 })
 
 describe("a request", () => {
@@ -177,7 +221,7 @@ describe("a request", () => {
       const { closed, headers, url } = server.requests[0]!
       assert.strictEqual(url, "/chat")
       assert.strictEqual(headers["x-mine"], "1")
-      assert.strictEqual(headers.accept, "text/event-stream")
+      assert.strictEqual(headers.accept, "text/event-stream, application/x-ndjson")
       yield* Effect.timeout(closed, "1 seconds")
     }).pipe(Effect.provide(quiet), Effect.scoped)
   )
