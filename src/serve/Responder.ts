@@ -230,6 +230,7 @@ export const make = (makeEncoding: () => Encoding, options: Options = {}) => {
       }
       const write = (text: string): Body => {
         silentSince = clock.monotonicTimeNanosUnsafe()
+        isHeartbeatDue = false
         const written: Body = Effect.succeed([encode(text)])
         if (failed === undefined) return written
         const log = logFailure(failed)
@@ -241,6 +242,7 @@ export const make = (makeEncoding: () => Encoding, options: Options = {}) => {
       const first = source.take()
       const early = isServerLeaving ? serverShutdown : first && failureOf(first)
       if (early !== undefined) {
+        end = Cause.done()
         yield* logFailure(early)
         return unavailable(Cause.squash(early), show, encoding, options.headers)
       }
@@ -265,9 +267,7 @@ export const make = (makeEncoding: () => Encoding, options: Options = {}) => {
           const text = textOf(news)
           return text === "" && end === undefined ? body : write(text)
         }
-        if (!isHeartbeatDue) return untilNews
-        isHeartbeatDue = false
-        return write(encoding.heartbeat ?? "")
+        return isHeartbeatDue ? write(encoding.heartbeat ?? "") : untilNews
       }
       // Made once, and not for each token: thousands of responses have each their own of whatever is made here.
       const untilNews = source.untilNews(take)

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Duration, Effect, Exit, Layer, Logger, Option, Scope, Stream } from "effect"
 import { FetchHttpClient, type HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
+import * as GracefulShutdown from "../../src/serve/GracefulShutdown.ts"
 import * as NdjsonResponse from "../../src/serve/NdjsonResponse.ts"
 import * as Responder from "../../src/serve/Responder.ts"
 import * as SseResponse from "../../src/serve/SseResponse.ts"
@@ -247,6 +248,18 @@ describe("a client that goes away", () => {
     }).pipe(Effect.scoped)
   )
 })
+
+it.effect("where the source failed before the first event, nothing continues", () =>
+  Effect.gen(function* () {
+    const running = { isOver: false, add: () => () => {}, fork: () => Effect.die("There is nothing to run") }
+    const response = yield* Stream.fail("boom").pipe(
+      SseResponse.make({ onDisconnect: "continue" }),
+      Effect.provideService(GracefulShutdown.Running, running),
+      Effect.scoped
+    )
+    assert.strictEqual(response.status, 500)
+  }).pipe(quiet)
+)
 
 describe("the end", () => {
   it.effect("is one terminal frame, and nothing is pulled behind it", () =>
