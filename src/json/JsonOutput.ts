@@ -50,19 +50,19 @@ const isPending = (item: unknown): item is Pending<never, never, never> => item 
 export class Output<A, E, R> {
   /** Comes behind all items. Nothing is added once it is set. */
   failure: E | undefined
-  private items: Array<A | Pending<A, E, R>> = []
+  private items: Array<A | Pending<A, E, R>> | undefined
 
   push(item: A): void {
-    if (this.failure === undefined) this.items.push(item)
+    this.add(item)
   }
 
   pushEffect(items: Effect.Effect<ReadonlyArray<A>, E, R>): void {
-    if (this.failure === undefined) this.items.push(new Pending(items))
+    this.add(new Pending(items))
   }
 
   /** The item that was pushed last, if it has not gone out. */
   get last(): A | undefined {
-    const last = this.items.at(-1)
+    const last = this.items?.at(-1)
     return last instanceof Pending ? undefined : last
   }
 
@@ -72,10 +72,17 @@ export class Output<A, E, R> {
   }
 
   /** What was found, which is no longer here then. */
-  take(): Array<A | Pending<A, E, R>> {
+  take(): ReadonlyArray<A | Pending<A, E, R>> {
     const { items } = this
-    if (items.length > 0) this.items = []
-    return items
+    this.items = undefined
+    return items ?? []
+  }
+
+  private add(item: A | Pending<A, E, R>): void {
+    if (this.failure !== undefined) return
+    // Often there is one item to a pull: an empty array would make room for 17 with the first `push`.
+    if (this.items === undefined) this.items = [item]
+    else this.items.push(item)
   }
 }
 
