@@ -671,7 +671,9 @@ const makeFinder = <S extends Schema.Constraint>(schema: S, options?: RunOptions
       const error = isStrict ? JsonStreamParser.endOf(engine) : undefined
       if (error !== undefined) return Effect.fail(error)
       return Effect.flatMap(look, () =>
-        found === undefined ? Effect.fail(StreamError.make({ _tag: "Truncated", expected })) : Effect.succeed(found.value)
+        found === undefined
+          ? Effect.fail(StreamError.make({ _tag: "Truncated", expected }))
+          : Effect.succeed(found.value)
       )
     }),
     /** The error, with what had arrived. */
