@@ -638,8 +638,8 @@ const makeFinder = <S extends Schema.Constraint>(schema: S, options?: RunOptions
   })
   const { engine } = follower
 
-  // No `Effect.gen`: V8 keeps a map for each generator function, and with it all that this run made, until the next
-  // collection of the whole heap. That took a third of the time of a document of 10 KB.
+  // No `Effect.gen`: V8 keeps a map for each generator function, and with it all that this run made, until it collects the
+  // whole heap. In a loop of runs over 10 KB each collection of young garbage then took 10 ms and not 0.4.
   const settle = (told: typeof news, from: number): Step<void> => {
     for (let at = from; at < told.length && found === undefined; at++) {
       const next = told[at]!
