@@ -107,6 +107,24 @@ export const measure = async (group: Group): Promise<ReadonlyArray<Row>> => {
   })
 }
 
+/** The same job `count` times in a row: what is short would pay for its neighbours' garbage, or get away without its own. */
+export const repeat =
+  (count: number) =>
+  ({ name, run }: Job): Job => ({
+    name,
+    run: () => {
+      let result = run()
+      if (result instanceof Promise) {
+        return (async () => {
+          for (let n = 1; n < count; n++) await run()
+          return result
+        })()
+      }
+      for (let n = 1; n < count; n++) result = run()
+      return result
+    }
+  })
+
 const median = (values: ReadonlyArray<number>): number => {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1

@@ -10,7 +10,7 @@
 import { isDeepStrictEqual } from "node:util"
 import { JsonEngine } from "../../src/internal/jsonEngine.ts"
 import type { JsonEngineOptions, JsonListener } from "../../src/internal/jsonModel.ts"
-import { bench, type Group, type Job } from "./harness.ts"
+import { bench, type Group, type Job, repeat } from "./harness.ts"
 import * as Peers from "./jsonPeers.ts"
 import type { Chunks, Final, Partials, Rows } from "./jsonPeers.ts"
 import { cut, distinctKeys, llmDocument, numbers, rows, wideObjects } from "./jsonTexts.ts"
@@ -100,24 +100,6 @@ const finalPeers: Readonly<Record<string, Final>> = {
 
 const jobsOf = <A>(record: Readonly<Record<string, A>>, run: (job: A) => unknown): ReadonlyArray<Job> =>
   Object.entries(record).map(([name, job]) => ({ name, run: () => run(job) }))
-
-/** The same job `count` times in a row: what is short would pay for its neighbours' garbage, or get away without its own. */
-const repeat =
-  (count: number) =>
-  ({ name, run }: Job): Job => ({
-    name,
-    run: () => {
-      let result = run()
-      if (result instanceof Promise) {
-        return (async () => {
-          for (let n = 1; n < count; n++) await run()
-          return result
-        })()
-      }
-      for (let n = 1; n < count; n++) result = run()
-      return result
-    }
-  })
 
 const documentGroups = (kind: string, size: number): ReadonlyArray<Group> => {
   const text = documents[kind]!(size)

@@ -21,7 +21,7 @@ import { KeyReader } from "./jsonKey.ts"
 import type { Json, JsonEngineOptions, JsonFault, JsonPath } from "./jsonModel.ts"
 import { NumberReader } from "./jsonNumber.ts"
 import { JsonOutput } from "./jsonOutput.ts"
-import { hasPath, isWhole, pathOf } from "./jsonPath.ts"
+import { hasPath, isWhole, pathLike, pathOf } from "./jsonPath.ts"
 import { detachSlice, GrowingText } from "./jsonText.ts"
 import { JsonTree } from "./jsonTree.ts"
 
@@ -104,6 +104,8 @@ export class JsonEngine {
   private literalAt = 0
   /** The open string is not shown. */
   private isTextHidden = false
+  /** The open path as it was last asked for. */
+  private lastPath: JsonPath = []
 
   /** Throws a `RangeError` for an impossible limit. */
   constructor(options: JsonEngineOptions = {}) {
@@ -183,9 +185,11 @@ export class JsonEngine {
     return pathOf(this.tree.frames, this.tree.depth)
   }
 
-  /** The path of the innermost value that is not whole. */
+  /** The path of the innermost value that is not whole: the same array as long as it is the same. */
   openPath(): JsonPath {
-    return this.pathIn(this.state)
+    const { depth, frames } = this.tree
+    this.lastPath = pathLike(this.lastPath, frames, this.isSlotOpen(this.state) ? depth : Math.max(0, depth - 1))
+    return this.lastPath
   }
 
   /** For a listener: whether the open string stays out of partials until it is whole. */

@@ -16,6 +16,16 @@ export const pathOf = (frames: ReadonlyArray<Frame>, depth: number): Array<strin
   return path
 }
 
+/** The current slots of the frames from 1 to `depth`, as `last` if that has them. */
+export const pathLike = (last: JsonPath, frames: ReadonlyArray<Frame>, depth: number): JsonPath => {
+  if (last.length !== depth) return pathOf(frames, depth)
+  for (let level = depth; level > 0; level--) {
+    const frame = frames[level]!
+    if (last[level - 1] !== (frame.array === undefined ? frame.key : frame.index)) return pathOf(frames, depth)
+  }
+  return last
+}
+
 /** The index that a path segment names; one that no array has if it names none. */
 const indexOf = (segment: string | number): number => {
   if (typeof segment === "number") return segment

@@ -32,16 +32,6 @@ export class Frame {
 // bytes for each where `JSON.parse` takes 8. A copy of an empty array does not learn.
 const noElements: Array<Json> = []
 
-const define = (object: Record<string, Json>, key: string, value: Json): void => {
-  Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true })
-}
-
-/** Own property, whatever the name: a plain store to `__proto__` would set the prototype. */
-const store = (object: Record<string, Json>, key: string, value: Json): void => {
-  if (key === "__proto__") define(object, key, value)
-  else object[key] = value
-}
-
 /** Slots in which wide objects are told by their keys, and how many such keys, and of what length, are remembered. */
 const firstWide = 12
 const lastWide = 127
@@ -73,6 +63,8 @@ export class JsonTree {
   private root: Json | undefined = undefined
   private snapshotAt = -1
   private lastSnapshot: Json | undefined = undefined
+  /** Some object of the open top-level value has a member of that name. */
+  private hasProto = false
   private readonly wideKeys = new Map<string, number>()
 
   constructor() {
@@ -117,7 +109,7 @@ export class JsonTree {
     if (this.attached > this.depth) {
       this.attached = this.depth
       if (array !== undefined) array[array.length - 1] = value
-      else store(object!, key, value)
+      else this.store(object!, key, value)
     } else if (array !== undefined) array.push(value)
     else this.storeNew(this.top, value)
     if (this.listener !== undefined) this.listener.onValue(value)
@@ -149,6 +141,7 @@ export class JsonTree {
     this.root = undefined
     this.snapshotAt = -1
     this.lastSnapshot = undefined
+    this.hasProto = false
   }
 
   /** The live top-level value, with the open string in it if there is one. */
@@ -158,7 +151,7 @@ export class JsonTree {
       const { array, key, object } = this.top
       if (this.attached <= this.depth) this.attachOpen(text)
       else if (array !== undefined) array[array.length - 1] = text!
-      else store(object!, key, text!)
+      else this.store(object!, key, text!)
       if (this.depth === 0) this.root = text
     }
     return this.root
@@ -192,8 +185,8 @@ export class JsonTree {
         this.copied += array.length
         frame.copy = copy = array
       } else {
-        const object: Record<string, Json> = { ...frame.object }
-        if (above !== undefined) store(object, frame.key, above)
+        const object = this.copy(frame)
+        if (above !== undefined) this.store(object, frame.key, above)
         this.copied += (frame.index < firstTable ? 1 : tableWeight) * (frame.index + 1)
         frame.copy = copy = object
       }
@@ -201,6 +194,14 @@ export class JsonTree {
     this.snapshotAt = this.changes
     this.lastSnapshot = copy
     return copy
+  }
+
+  /**
+   * A copy of an open object. Here, where objects of many shapes come by, `Object.assign` takes 31 ns where a spread takes
+   * 79; but it would set the prototype, and of wide objects a spread makes its hash tables in 0.75 of the time.
+   */
+  private copy({ index, object }: Frame): Record<string, Json> {
+    return this.hasProto || index >= firstTable ? { ...object } : Object.assign({}, object)
   }
 
   private attachTo(frame: Frame, child: Json): void {
@@ -216,8 +217,19 @@ export class JsonTree {
    */
   private storeNew(frame: Frame, value: Json): void {
     const { index, key } = frame
-    if (index < firstWide || index > lastWide || !this.isSecond(key)) store(frame.object!, key, value)
-    else define(frame.object!, key, value)
+    if (index < firstWide || index > lastWide || !this.isSecond(key)) this.store(frame.object!, key, value)
+    else this.define(frame.object!, key, value)
+  }
+
+  /** Own property, whatever the name: a plain store to `__proto__` would set the prototype. */
+  private store(object: Record<string, Json>, key: string, value: Json): void {
+    if (key === "__proto__") this.define(object, key, value)
+    else object[key] = value
+  }
+
+  private define(object: Record<string, Json>, key: string, value: Json): void {
+    if (key === "__proto__") this.hasProto = true
+    Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true })
   }
 
   private isSecond(key: string): boolean {

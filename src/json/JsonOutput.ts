@@ -50,19 +50,22 @@ const isPending = (item: unknown): item is Pending<never, never, never> => item 
 export class Output<A, E, R> {
   /** Comes behind all items. Nothing is added once it is set. */
   failure: E | undefined
-  private items: Array<A | Pending<A, E, R>> = []
+  /** Some items wait for an effect. */
+  waits = false
+  private items: Array<A | Pending<A, E, R>> | undefined
 
   push(item: A): void {
-    if (this.failure === undefined) this.items.push(item)
+    this.add(item)
   }
 
   pushEffect(items: Effect.Effect<ReadonlyArray<A>, E, R>): void {
-    if (this.failure === undefined) this.items.push(new Pending(items))
+    this.add(new Pending(items))
+    this.waits = true
   }
 
   /** The item that was pushed last, if it has not gone out. */
   get last(): A | undefined {
-    const last = this.items.at(-1)
+    const last = this.items?.at(-1)
     return last instanceof Pending ? undefined : last
   }
 
@@ -72,10 +75,19 @@ export class Output<A, E, R> {
   }
 
   /** What was found, which is no longer here then. */
-  take(): Array<A | Pending<A, E, R>> {
+  take(): ReadonlyArray<A | Pending<A, E, R>> {
     const { items } = this
-    if (items.length > 0) this.items = []
+    if (items === undefined) return []
+    this.items = undefined
+    this.waits = false
     return items
+  }
+
+  private add(item: A | Pending<A, E, R>): void {
+    if (this.failure !== undefined) return
+    // Often there is one item to a pull: an empty array would make room for 17 with the first `push`.
+    if (this.items === undefined) this.items = [item]
+    else this.items.push(item)
   }
 }
 
@@ -97,7 +109,13 @@ export const operator =
         type Out = Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E | E2, void, R | R2>
         const out = new Output<A, E2, R2>()
         const reader = open(out, () => clock.currentTimeMillisUnsafe())
-        const emit = (then: Out): Out => give(out.take(), out.failure === undefined ? then : Effect.fail(out.failure))
+        const emit = (then: Out): Out => {
+          const rest = out.failure === undefined ? then : Effect.fail(out.failure)
+          if (out.waits) return give(out.take(), rest)
+          const items = out.take() as ReadonlyArray<A>
+          next = rest
+          return Arr.isReadonlyArrayNonEmpty(items) ? Effect.succeed(items) : rest
+        }
         const give = (items: ReadonlyArray<A | Pending<A, E2, R2>>, then: Out): Out => {
           const at = items.findIndex(isPending)
           const ready = (at === -1 ? items : items.slice(0, at)) as ReadonlyArray<A>

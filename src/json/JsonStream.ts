@@ -627,6 +627,7 @@ const makeFinder = <S extends Schema.Constraint>(schema: S, options?: RunOptions
   const shape = JsonShape.of(schema)
   const parserOptions = optionsFor(shape, options)
   const isStrict = parserOptions.strict === true
+  const skips = options?.onMismatch === "skip"
   const decode = SchemaParser.decodeUnknownEffect(schema)
   /** What the follower told and nobody looked at yet. */
   const news: Array<{ readonly value: Json } | { readonly error: MismatchError }> = []
@@ -637,39 +638,44 @@ const makeFinder = <S extends Schema.Constraint>(schema: S, options?: RunOptions
   })
   const { engine } = follower
 
-  const look: Step<void> = Effect.gen(function* () {
-    for (const next of news.splice(0)) {
-      if (found !== undefined) break
-      let error: MismatchError
+  // No `Effect.gen`: V8 keeps a map for each generator function, and with it all that this run made, until it collects the
+  // whole heap. In a loop of runs over 10 KB each collection of young garbage then took 10 ms and not 0.4.
+  const settle = (told: typeof news, from: number): Step<void> => {
+    for (let at = from; at < told.length && found === undefined; at++) {
+      const next = told[at]!
       if ("value" in next) {
-        const decoded = yield* Effect.result(decode(next.value))
-        if (Result.isSuccess(decoded)) {
-          found = { value: decoded.success }
-          continue
-        }
-        error = JsonShape.mismatch([], decoded.failure)
-      } else error = next.error
-      if (options?.onMismatch !== "skip") return yield* Effect.fail(error)
+        return Effect.matchEffect(decode(next.value), {
+          onSuccess(value) {
+            found = { value }
+            return settle(told, at + 1)
+          },
+          onFailure: (issue) => (skips ? settle(told, at + 1) : Effect.fail(JsonShape.mismatch([], issue)))
+        })
+      }
+      if (!skips) return Effect.fail(next.error)
     }
-    if (engine.fault !== undefined && (isStrict || found === undefined)) {
-      return yield* Effect.fail(JsonStreamParser.toError(engine.fault))
-    }
-  })
+    const { fault } = engine
+    return fault === undefined || (found !== undefined && !isStrict)
+      ? Effect.void
+      : Effect.fail(JsonStreamParser.toError(fault))
+  }
+  const look = Effect.suspend(() => settle(news.splice(0), 0))
   return {
     read(chunks: ReadonlyArray<string>): Step<void> {
       if (found !== undefined && !isStrict) return Effect.void
       for (const chunk of chunks) follower.feed(chunk)
       return news.length === 0 && engine.fault === undefined ? Effect.void : look
     },
-    end: Effect.gen(function* () {
-      const isCut = engine.isOpen
+    end: Effect.suspend((): Step<S["Type"]> => {
+      const expected = engine.isOpen ? "the end of the JSON value" : "a JSON value"
       const error = isStrict ? JsonStreamParser.endOf(engine) : undefined
-      if (error !== undefined) return yield* Effect.fail(error)
-      yield* look
-      if (found !== undefined) return found.value
-      const expected = isCut ? "the end of the JSON value" : "a JSON value"
-      return yield* Effect.fail(StreamError.make({ _tag: "Truncated", expected }))
-    }) satisfies Step<S["Type"]>,
+      if (error !== undefined) return Effect.fail(error)
+      return Effect.flatMap(look, () =>
+        found === undefined
+          ? Effect.fail(StreamError.make({ _tag: "Truncated", expected }))
+          : Effect.succeed(found.value)
+      )
+    }),
     /** The error, with what had arrived. */
     withJson<E>(error: E): E {
       const json = engine.snapshot() ?? follower.last
