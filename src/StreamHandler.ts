@@ -360,19 +360,19 @@ class Handling<E, R> {
   }
 }
 
-const attach = <E, R>(
+// Not `Effect.gen` for each stream: V8 keeps what a generator function has ever seen until a full collection.
+const attach = Effect.fnUntraced(function* <E, R>(
   session: Session,
   self: Stream.Stream<StreamEvent.StreamEvent, E, R>,
   scope: Scope.Scope
-): Effect.Effect<Out<E, R>> =>
-  Effect.gen(function* () {
-    const callbacks = StreamCallbacks.runner(yield* StreamCallbacks.StreamCallbacks)
-    const record = yield* (yield* StreamStats.StreamStats).open(Effect.sync(() => session.stats()))
-    const open = Effect.suspend(() => Channel.toPullScoped(Stream.toChannel(self), scope))
-    const handling = new Handling<E, R>(session, callbacks, record, open)
-    yield* Scope.addFinalizerExit(scope, (exit) => handling.leave(exit))
-    return handling.pull
-  }).pipe(Effect.uninterruptible)
+) {
+  const callbacks = StreamCallbacks.runner(yield* StreamCallbacks.StreamCallbacks)
+  const record = yield* (yield* StreamStats.StreamStats).open(Effect.sync(() => session.stats()))
+  const open = Effect.suspend(() => Channel.toPullScoped(Stream.toChannel(self), scope))
+  const handling = new Handling<E, R>(session, callbacks, record, open)
+  yield* Scope.addFinalizerExit(scope, (exit) => handling.leave(exit))
+  return handling.pull
+}, Effect.uninterruptible)
 
 const handle = <E, R>(
   self: Stream.Stream<StreamEvent.StreamEvent, E, R>,

@@ -115,7 +115,7 @@ export type Outcome = "running" | "completed" | "failed" | "interrupted" | "aban
  */
 export interface Stats {
   readonly outcome: Outcome
-  /** The response's id and model, as Start gave them. */
+  /** The response's id and model, as `Start` gave them, or else the first Metadata of the kind `response`. */
   readonly id?: string | undefined
   readonly model?: string | undefined
   /** Output tokens: the provider's own count where it reported one, else the `TokenCounter`'s. */

@@ -206,67 +206,73 @@ const checkBytes = (chunk: Uint8Array, expected: string): Uint8Array => {
   throw new TypeError(`The source gave ${chunk === null ? "null" : typeof chunk} where ${expected} were expected`)
 }
 
-/** One driver for all sources. Not Effect's, whose promises (`tryPromise`, `finally`) take a third more time for each token. */
 const read = <A, B extends string | Uint8Array>(
   source: Chunks<A> | ((signal: AbortSignal) => Chunks<A> | null),
   makeDecoder: () => Decoder<A, B>
 ): Stream.Stream<B, StreamError.StreamErrorOf<"SourceFailure">> =>
-  Stream.fromChannel(
-    Channel.fromTransform((_: unknown, scope) =>
-      Effect.gen(function* () {
-        type Out = Pull.Pull<readonly [B], StreamError.StreamErrorOf<"SourceFailure">>
-        const controller = new AbortController()
-        const reader = yield* Effect.try({
-          try: () => readerOf(typeof source === "function" ? source(controller.signal) : source),
-          catch: (cause) => {
-            controller.abort()
-            return sourceFailure(cause)
-          }
-        })
-        const decoder = makeDecoder()
-        let state: "idle" | "waiting" | "over" = "idle"
-        let resume: (effect: Out) => void = constVoid
-        let count = 0
-        const onNext = (result: IteratorResult<A, unknown>) => {
-          state = "idle"
-          try {
-            if (result.done === true) state = "over"
-            const chunk = result.done === true ? decoder.end() : decoder.push(result.value)
-            const next = chunk.length > 0 ? Effect.succeed([chunk] as const) : pull
-            // Between promises alone, a source that never waits would let no timer and no interruption through.
-            resume(++count % 1024 === 0 ? Effect.andThen(Effect.yieldNow, next) : next)
-          } catch (cause) {
-            resume(Effect.fail(sourceFailure(cause)))
-          }
-        }
-        const onError = (cause: unknown) => {
-          state = "over"
-          resume(Effect.fail(sourceFailure(cause)))
-        }
-        const pull: Out = Effect.callback((_) => {
-          if (state === "over") return _(Cause.done())
-          resume = _
-          state = "waiting"
-          try {
-            reader.next().then(onNext, onError)
-          } catch (cause) {
-            onError(cause)
-          }
-        })
-        yield* Scope.addFinalizer(
-          scope,
-          Effect.suspend(() => {
-            controller.abort()
-            if (state === "over") return Effect.void
-            const returned = new Promise((resolve) => resolve(reader.return())).then(constVoid, constVoid)
-            // Behind a `next()` that waits, `return()` may never settle.
-            return state === "waiting" ? Effect.void : Effect.promise(() => returned)
-          })
-        )
-        return pull
-      })
-    )
+  Stream.fromChannel(Channel.fromTransform((_: unknown, scope) => open(source, makeDecoder(), scope)))
+
+/**
+ * One driver for all sources. Not Effect's, whose promises (`tryPromise`, `finally`) take a third more time for each token.
+ *
+ * A generator made here once, and not for each run with `Effect.gen`: V8 keeps what a generator function has ever seen until
+ * a full collection, and until then the small ones take ten times as long.
+ */
+const open = Effect.fnUntraced(function* <A, B extends string | Uint8Array>(
+  source: Chunks<A> | ((signal: AbortSignal) => Chunks<A> | null),
+  decoder: Decoder<A, B>,
+  scope: Scope.Scope
+) {
+  type Out = Pull.Pull<readonly [B], StreamError.StreamErrorOf<"SourceFailure">>
+  const controller = new AbortController()
+  const reader = yield* Effect.try({
+    try: () => readerOf(typeof source === "function" ? source(controller.signal) : source),
+    catch: (cause) => {
+      controller.abort()
+      return sourceFailure(cause)
+    }
+  })
+  let state: "idle" | "waiting" | "over" = "idle"
+  let resume: (effect: Out) => void = constVoid
+  let count = 0
+  const onNext = (result: IteratorResult<A, unknown>) => {
+    state = "idle"
+    try {
+      if (result.done === true) state = "over"
+      const chunk = result.done === true ? decoder.end() : decoder.push(result.value)
+      const next = chunk.length > 0 ? Effect.succeed([chunk] as const) : pull
+      // Between promises alone, a source that never waits would let no timer and no interruption through.
+      resume(++count % 1024 === 0 ? Effect.andThen(Effect.yieldNow, next) : next)
+    } catch (cause) {
+      resume(Effect.fail(sourceFailure(cause)))
+    }
+  }
+  const onError = (cause: unknown) => {
+    state = "over"
+    resume(Effect.fail(sourceFailure(cause)))
+  }
+  const pull: Out = Effect.callback((_) => {
+    if (state === "over") return _(Cause.done())
+    resume = _
+    state = "waiting"
+    try {
+      reader.next().then(onNext, onError)
+    } catch (cause) {
+      onError(cause)
+    }
+  })
+  yield* Scope.addFinalizer(
+    scope,
+    Effect.suspend(() => {
+      controller.abort()
+      if (state === "over") return Effect.void
+      const returned = new Promise((resolve) => resolve(reader.return())).then(constVoid, constVoid)
+      // Behind a `next()` that waits, `return()` may never settle.
+      return state === "waiting" ? Effect.void : Effect.promise(() => returned)
+    })
   )
+  return pull
+})
 
 const constVoid = () => {}
 

@@ -10,6 +10,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as LatencyHistogram from "./internal/latencyHistogram.ts"
+import { nonEmpty } from "./internal/untyped.ts"
 import type * as StreamEvent from "./StreamEvent.ts"
 import type * as StreamResult from "./StreamResult.ts"
 import type * as TokenCounter from "./TokenCounter.ts"
@@ -216,6 +217,10 @@ export class Recorder {
       case "Metadata":
         this.eventsCount++
         this.reportedTokens = event.usage?.outputTokens.total ?? this.reportedTokens
+        if (event.kind !== "response") return
+        // Most providers name their response in its body, behind the headers that `Start` comes with.
+        this.id ??= nonEmpty(event.metadata["id"])
+        this.model ??= nonEmpty(event.metadata["model"])
         return
       default:
         this.eventsCount++

@@ -71,6 +71,21 @@ describe("figures", () => {
     })
   )
 
+  it.effect("name the response by Start, or else by what the provider says first", () =>
+    Effect.gen(function* () {
+      const said = (id: unknown, model: unknown) => StreamEvent.metadata(0, "response", { metadata: { id, model } })
+      const named = ({ id, model }: StreamResult.Stats) => [id, model]
+      const asked = StreamEvent.start(0, { model: "asked" })
+      assert.deepStrictEqual(named(yield* figures([start, said("resp_0", "m"), said("resp_1", "other")])), [
+        "resp_0",
+        "m"
+      ])
+      assert.deepStrictEqual(named(yield* figures([asked, said(7, "m")])), [undefined, "asked"])
+      const other = StreamEvent.metadata(0, "source", { metadata: { id: "source" } })
+      assert.deepStrictEqual(named(yield* figures([start, other])), [undefined, undefined])
+    })
+  )
+
   it.effect("are unknown where there is nothing to measure, and not 0", () =>
     Effect.gen(function* () {
       const stats = yield* figures([start])

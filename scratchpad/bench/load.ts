@@ -1,7 +1,7 @@
 /**
  * A backend under load: 1,000 clients on loopback, each of which is sent 50 tokens a second as server-sent events.
  *
- * `node --expose-gc scratchpad/bench/load.ts [clients] [seconds]`
+ * `node --expose-gc scratchpad/bench/load.ts [clients] [seconds] [runs]`
  *
  * The server has one core and the clients have another (`taskset`, where there is one). A token says when it was due at the
  * model; what is measured is from then until a client has read it: waking the stream, the pipeline, the response, Node's
@@ -288,8 +288,7 @@ const line = (name: string, runs: ReadonlyArray<Figures>): string => {
   )
 }
 
-const compare = async (clients: number, seconds: number): Promise<void> => {
-  const rounds = 3
+const compare = async (clients: number, seconds: number, rounds: number): Promise<void> => {
   console.log(`${clients} clients, ${1_000 / period} tokens a second each, medians of ${rounds} runs of ${seconds} s`)
   const runs = new Map<string, Array<Figures>>()
   for (let round = 0; round < rounds; round++) {
@@ -300,23 +299,11 @@ const compare = async (clients: number, seconds: number): Promise<void> => {
   for (const [name, all] of runs) console.log(line(name, all))
 }
 
-/** How many clients one core carries: more by a quarter until the tokens come late. */
-const limit = async (name: string, seconds: number): Promise<void> => {
-  console.log(`\n${name}, one core, until 99 % of the tokens no longer come within 20 ms`)
-  for (let clients = 400; ; clients = Math.round(clients * 1.25)) {
-    const figures = await measure(name, clients, seconds)
-    console.log(line(`${clients} clients`, [figures]))
-    if (figures.p99 > 20) break
-  }
-}
-
 const [mode, ...rest] = process.argv.slice(2)
 if (mode === "serve") {
   await serve(rest[0]!, Number(rest[1]))
 } else if (mode === "clients") {
   await clients(Number(rest[0]), Number(rest[1]), Number(rest[2]), Number(rest[3]))
 } else {
-  const seconds = Number(rest[0] ?? 5)
-  await compare(Number(mode ?? 1_000), seconds)
-  for (const name of ["node:http by hand", "SseResponse", "handler and SseResponse"]) await limit(name, seconds)
+  await compare(Number(mode ?? 1_000), Number(rest[0] ?? 5), Number(rest[1] ?? 3))
 }

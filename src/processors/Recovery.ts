@@ -386,16 +386,15 @@ const recover = <E0, E, ES, R>(
   StreamBuffer.checkMaxSize("overlap.most", most)
   StreamBuffer.checkMaxSize("overlap.least", least)
   if (options.maxBufferSize !== undefined) StreamBuffer.checkMaxSize("maxBufferSize", options.maxBufferSize)
+  const limits = { maxBufferSize: options.maxBufferSize }
   const isWorthIt = options.while ?? isRetryable
   const maxRetryAfter = Duration.fromInputUnsafe(options.maxRetryAfter ?? "1 minute")
 
   return Stream.fromChannel(
     Channel.fromTransform((_, scope) =>
-      Effect.gen(function* () {
+      Effect.map(Effect.all([makeDecide, Clock.Clock, StreamHandler.open(limits)]), ([decide, clock, session]) => {
         type Out = Pull.Pull<Events, E0 | ES | StreamError.StreamErrorOf<"BufferOverflow">, void, R>
-        const decide = yield* makeDecide
-        const clock = yield* Clock.Clock
-        const shown = new Shown(yield* StreamHandler.open({ maxBufferSize: options.maxBufferSize }))
+        const shown = new Shown(session)
 
         const endWith = (out: Array<StreamEvent.StreamEvent>, end: Out): Out => {
           next = end

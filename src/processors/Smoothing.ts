@@ -17,6 +17,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TextUnits, type Unit } from "../internal/textUnits.ts"
 import * as StreamBuffer from "../StreamBuffer.ts"
@@ -83,55 +84,54 @@ export const make = (options: Options): StreamProcessor.StreamProcessor => {
   const maxBacklog = StreamBuffer.checkMaxSize("maxBacklog", options.maxBacklog ?? 64 * 1024)
   if (locale !== undefined) Intl.getCanonicalLocales(locale)
 
-  return <E, R>(self: Stream.Stream<StreamEvent.StreamEvent, E, R>) =>
-    Stream.transformPull(self, (upstream, scope) =>
-      Effect.gen(function* () {
-        const clock = yield* Clock.Clock
-        const millis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-        const backlog = new Backlog(new TextUnits(by, locale), maxLag, fixedGap)
-        /** Open while there is something new to look at, and while the source may be pulled. */
-        const news = Latch.makeUnsafe(false)
-        const room = Latch.makeUnsafe(true)
-        let end: Pull.Pull<never, E, void> | undefined
+  // Not `Effect.gen` for each stream: V8 keeps what a generator function has ever seen until a full collection.
+  const smooth = Effect.fnUntraced(function* <E, R>(upstream: Pull.Pull<Events, E, void, R>, scope: Scope.Scope) {
+    const clock = yield* Clock.Clock
+    const millis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+    const backlog = new Backlog(new TextUnits(by, locale), maxLag, fixedGap)
+    /** Open while there is something new to look at, and while the source may be pulled. */
+    const news = Latch.makeUnsafe(false)
+    const room = Latch.makeUnsafe(true)
+    let end: Pull.Pull<never, E, void> | undefined
 
-        const read: Effect.Effect<void, never, R> = Effect.flatMap(room.await, () =>
-          Pull.matchEffect(upstream, {
-            onSuccess: (events) => {
-              backlog.arrive(events, millis())
-              if (backlog.size > maxBacklog) room.closeUnsafe()
-              news.openUnsafe()
-              return read
-            },
-            onFailure: (cause) => {
-              end = Effect.failCause(cause)
-              backlog.hurry()
-              news.openUnsafe()
-              return Effect.void
-            },
-            onDone: () => {
-              end = Cause.done()
-              backlog.finish()
-              news.openUnsafe()
-              return Effect.void
-            }
-          })
-        )
-        yield* Effect.forkIn(read, scope, { startImmediately: true })
-
-        const pull: Pull.Pull<Events, E, void> = Effect.suspend(() => {
-          const now = millis()
-          const out = backlog.take(now)
-          if (backlog.size <= maxBacklog) room.openUnsafe()
-          if (Arr.isArrayNonEmpty(out)) return Effect.succeed(out)
-          const due = backlog.due(now)
-          if (due === Infinity && end !== undefined) return end
-          news.closeUnsafe()
-          const wait = due === Infinity ? news.await : Effect.raceFirst(news.await, Effect.sleep(Math.ceil(due - now)))
-          return Effect.andThen(wait, pull)
-        })
-        return pull
+    const read: Effect.Effect<void, never, R> = Effect.flatMap(room.await, () =>
+      Pull.matchEffect(upstream, {
+        onSuccess: (events) => {
+          backlog.arrive(events, millis())
+          if (backlog.size > maxBacklog) room.closeUnsafe()
+          news.openUnsafe()
+          return read
+        },
+        onFailure: (cause) => {
+          end = Effect.failCause(cause)
+          backlog.hurry()
+          news.openUnsafe()
+          return Effect.void
+        },
+        onDone: () => {
+          end = Cause.done()
+          backlog.finish()
+          news.openUnsafe()
+          return Effect.void
+        }
       })
     )
+    yield* Effect.forkIn(read, scope, { startImmediately: true })
+
+    const pull: Pull.Pull<Events, E, void> = Effect.suspend(() => {
+      const now = millis()
+      const out = backlog.take(now)
+      if (backlog.size <= maxBacklog) room.openUnsafe()
+      if (Arr.isArrayNonEmpty(out)) return Effect.succeed(out)
+      const due = backlog.due(now)
+      if (due === Infinity && end !== undefined) return end
+      news.closeUnsafe()
+      const wait = due === Infinity ? news.await : Effect.raceFirst(news.await, Effect.sleep(Math.ceil(due - now)))
+      return Effect.andThen(wait, pull)
+    })
+    return pull
+  })
+  return <E, R>(self: Stream.Stream<StreamEvent.StreamEvent, E, R>) => Stream.transformPull(self, smooth<E, R>)
 }
 
 const positiveMillis = (name: string, input: Duration.Input): number => {

@@ -172,126 +172,140 @@ export const make = (makeEncoding: () => Encoding, options: Options = {}) => {
     options.status === undefined || options.status === "firstEvent"
       ? Duration.infinity
       : positive("status", options.status)
-  const show = options.expose ?? expose
-
+  const settings = { ...options, makeEncoding, heartbeat, patience, show: options.expose ?? expose }
   return <E, R>(
     events: Stream.Stream<StreamEvent.StreamEvent, E, R>
-  ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> =>
-    Effect.gen(function* () {
-      type Body = Pull.Pull<Chunk, StreamError.StreamErrorOf<"Truncated">>
-      const request = yield* Scope.Scope
-      const running = yield* GracefulShutdown.Running
-      const clock = yield* Clock.Clock
-      const source = yield* Source.open(events)
-      const encoding = makeEncoding()
-      /** What comes behind all that was sent, once that is known. */
-      let end: Body | undefined
-      /** What the operator gets to know, and the client does not. */
-      let failed: Cause.Cause<unknown> | undefined
-      let isServerLeaving = running.isOver
-      let silentSince = 0n
-      let isHeartbeatDue = false
-
-      const leave = running.add(() => {
-        isServerLeaving = true
-        source.wake()
-      })
-      yield* Scope.addFinalizerExit(request, (exit) =>
-        end === undefined && options.onDisconnect === "continue"
-          ? Effect.asVoid(running.fork(Effect.ensuring(source.drain, Effect.sync(leave))))
-          : Effect.andThen(Effect.sync(leave), source.close(exit))
-      )
-
-      /** The terminal frame of a failure. */
-      const failure = (cause: Cause.Cause<unknown>): string => {
-        failed = cause
-        end = encoding.failure === undefined ? brokenOff : Cause.done()
-        return encoding.failure?.(show(Cause.squash(cause)), clock.currentTimeMillisUnsafe()) ?? ""
-      }
-      const one = (event: StreamEvent.StreamEvent): string => {
-        if (event._tag === "Error") return failure(Cause.fail(event.error))
-        try {
-          const text = encoding.event(event)
-          if (event._tag === "End") end = Cause.done()
-          return text
-        } catch (defect) {
-          // A tool's output that is no JSON, say.
-          return failure(Cause.die(defect))
-        }
-      }
-      const textOf = (news: News<E>): string => {
-        if ("cause" in news) return failure(ofEnd(news.cause))
-        let text = ""
-        for (const event of news) {
-          if (end !== undefined) break
-          text += one(event)
-        }
-        return text
-      }
-      const write = (text: string): Body => {
-        silentSince = clock.monotonicTimeNanosUnsafe()
-        isHeartbeatDue = false
-        const written: Body = Effect.succeed([encode(text)])
-        if (failed === undefined) return written
-        const log = logFailure(failed)
-        failed = undefined
-        return Effect.andThen(log, written)
-      }
-
-      yield* Effect.interruptible(Effect.timeoutOption(source.ready, patience))
-      const first = source.take()
-      const early = isServerLeaving ? serverShutdown : first && failureOf(first)
-      if (early !== undefined) {
-        end = Cause.done()
-        yield* logFailure(early)
-        return unavailable(Cause.squash(early), show, encoding, options.headers)
-      }
-
-      /** Wakes who waits for news when nothing was sent for a while. */
-      const watch: Effect.Effect<void> = Effect.suspend(() => {
-        const rest = Duration.subtract(heartbeat, Duration.nanos(clock.monotonicTimeNanosUnsafe() - silentSince))
-        if (Duration.isPositive(rest)) return Effect.andThen(Effect.sleep(rest), watch)
-        silentSince = clock.monotonicTimeNanosUnsafe()
-        isHeartbeatDue = true
-        source.wake()
-        return watch
-      })
-      const take = (): Body => {
-        if (end !== undefined) {
-          return Effect.andThen(source.close(isServerLeaving ? Exit.interrupt() : Exit.void), end)
-        }
-        if (isServerLeaving) return write(failure(serverShutdown))
-        source.ask()
-        const news = source.take()
-        if (news !== undefined) {
-          const text = textOf(news)
-          return text === "" && end === undefined ? body : write(text)
-        }
-        return isHeartbeatDue ? write(encoding.heartbeat ?? "") : untilNews
-      }
-      // Made once, and not for each token: thousands of responses have each their own of whatever is made here.
-      const untilNews = source.untilNews(take)
-      const body: Body = Effect.suspend(take)
-      let next: Body = Effect.suspend(() => {
-        next = body
-        // Also an empty one sends the headers.
-        const written = write((first && textOf(first)) || (encoding.heartbeat ?? ""))
-        return encoding.heartbeat === undefined || !Duration.isFinite(heartbeat)
-          ? written
-          : Effect.andThen(Effect.forkIn(watch, request), written)
-      })
-      return HttpServerResponse.stream(Stream.fromPull(Effect.succeed(Effect.suspend(() => next))), {
-        contentType: encoding.contentType,
-        headers: {
-          "cache-control": "no-cache, no-transform",
-          // nginx would gather the answer and send it in one.
-          "x-accel-buffering": "no",
-          ...encoding.headers,
-          ...options.headers
-        }
-      })
-    })
+  ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | Scope.Scope> => respond(events, settings)
 }
+
+interface Settings {
+  readonly makeEncoding: () => Encoding
+  readonly heartbeat: Duration.Duration
+  readonly patience: Duration.Duration
+  readonly show: (error: unknown) => Exposed
+  readonly onDisconnect?: Options["onDisconnect"]
+  readonly headers?: Options["headers"]
+}
+
+// Not `Effect.gen` for each response: V8 keeps what a generator function has ever seen until a full collection.
+const respond = Effect.fnUntraced(function* <E, R>(
+  events: Stream.Stream<StreamEvent.StreamEvent, E, R>,
+  settings: Settings
+) {
+  type Body = Pull.Pull<Chunk, StreamError.StreamErrorOf<"Truncated">>
+  const { heartbeat, show } = settings
+  const request = yield* Scope.Scope
+  const running = yield* GracefulShutdown.Running
+  const clock = yield* Clock.Clock
+  const source = yield* Source.open(events)
+  const encoding = settings.makeEncoding()
+  /** What comes behind all that was sent, once that is known. */
+  let end: Body | undefined
+  /** What the operator gets to know, and the client does not. */
+  let failed: Cause.Cause<unknown> | undefined
+  let isServerLeaving = running.isOver
+  let silentSince = 0n
+  let isHeartbeatDue = false
+
+  const leave = running.add(() => {
+    isServerLeaving = true
+    source.wake()
+  })
+  yield* Scope.addFinalizerExit(request, (exit) =>
+    end === undefined && settings.onDisconnect === "continue"
+      ? Effect.asVoid(running.fork(Effect.ensuring(source.drain, Effect.sync(leave))))
+      : Effect.andThen(Effect.sync(leave), source.close(exit))
+  )
+
+  /** The terminal frame of a failure. */
+  const failure = (cause: Cause.Cause<unknown>): string => {
+    failed = cause
+    end = encoding.failure === undefined ? brokenOff : Cause.done()
+    return encoding.failure?.(show(Cause.squash(cause)), clock.currentTimeMillisUnsafe()) ?? ""
+  }
+  const one = (event: StreamEvent.StreamEvent): string => {
+    if (event._tag === "Error") return failure(Cause.fail(event.error))
+    try {
+      const text = encoding.event(event)
+      if (event._tag === "End") end = Cause.done()
+      return text
+    } catch (defect) {
+      // A tool's output that is no JSON, say.
+      return failure(Cause.die(defect))
+    }
+  }
+  const textOf = (news: News<E>): string => {
+    if ("cause" in news) return failure(ofEnd(news.cause))
+    let text = ""
+    for (const event of news) {
+      if (end !== undefined) break
+      text += one(event)
+    }
+    return text
+  }
+  const write = (text: string): Body => {
+    silentSince = clock.monotonicTimeNanosUnsafe()
+    isHeartbeatDue = false
+    const written: Body = Effect.succeed([encode(text)])
+    if (failed === undefined) return written
+    const log = logFailure(failed)
+    failed = undefined
+    return Effect.andThen(log, written)
+  }
+
+  yield* Effect.interruptible(Effect.timeoutOption(source.ready, settings.patience))
+  const first = source.take()
+  const early = isServerLeaving ? serverShutdown : first && failureOf(first)
+  if (early !== undefined) {
+    end = Cause.done()
+    yield* logFailure(early)
+    return unavailable(Cause.squash(early), show, encoding, settings.headers)
+  }
+
+  /** Wakes who waits for news when nothing was sent for a while. */
+  const watch: Effect.Effect<void> = Effect.suspend(() => {
+    const rest = Duration.subtract(heartbeat, Duration.nanos(clock.monotonicTimeNanosUnsafe() - silentSince))
+    if (Duration.isPositive(rest)) return Effect.andThen(Effect.sleep(rest), watch)
+    silentSince = clock.monotonicTimeNanosUnsafe()
+    isHeartbeatDue = true
+    source.wake()
+    return watch
+  })
+  const take = (): Body => {
+    if (end !== undefined) {
+      return Effect.andThen(source.close(isServerLeaving ? Exit.interrupt() : Exit.void), end)
+    }
+    if (isServerLeaving) return write(failure(serverShutdown))
+    source.ask()
+    const news = source.take()
+    if (news !== undefined) {
+      const text = textOf(news)
+      return text === "" && end === undefined ? body : write(text)
+    }
+    return isHeartbeatDue ? write(encoding.heartbeat ?? "") : untilNews
+  }
+  // Made once, and not for each token: thousands of responses have each their own of whatever is made here.
+  const untilNews = source.untilNews(take)
+  const body: Body = Effect.suspend(take)
+  let next: Body = Effect.suspend(() => {
+    next = body
+    // Also an empty one sends the headers.
+    const written = write((first && textOf(first)) || (encoding.heartbeat ?? ""))
+    return encoding.heartbeat === undefined || !Duration.isFinite(heartbeat)
+      ? written
+      : Effect.andThen(Effect.forkIn(watch, request), written)
+  })
+  return HttpServerResponse.stream(Stream.fromPull(Effect.succeed(Effect.suspend(() => next))), {
+    contentType: encoding.contentType,
+    headers: {
+      "cache-control": "no-cache, no-transform",
+      // nginx would gather the answer and send it in one.
+      "x-accel-buffering": "no",
+      ...encoding.headers,
+      ...settings.headers
+    }
+  })
+})
 
 const positive = (name: string, input: Duration.Input): Duration.Duration => {
   const duration = Duration.fromInputUnsafe(input)
@@ -342,15 +356,18 @@ class Source<E> {
   private pullOn = constVoid
   private waiting = constVoid
 
-  static open = <E, R>(events: Stream.Stream<StreamEvent.StreamEvent, E, R>): Effect.Effect<Source<E>, never, R> =>
-    Effect.gen(function* () {
-      const source = new Source<E>(yield* Scope.make())
-      source.fiber = yield* Effect.forkDetach(source.run(events), { startImmediately: true })
-      source.fiber.addObserver((exit) => {
-        if (Exit.isFailure(exit)) source.give(exit)
+  static open<E, R>(events: Stream.Stream<StreamEvent.StreamEvent, E, R>): Effect.Effect<Source<E>, never, R> {
+    return Effect.flatMap(Scope.make(), (scope) => {
+      const source = new Source<E>(scope)
+      return Effect.map(Effect.forkDetach(source.run(events), { startImmediately: true }), (fiber) => {
+        source.fiber = fiber
+        fiber.addObserver((exit) => {
+          if (Exit.isFailure(exit)) source.give(exit)
+        })
+        return source
       })
-      return source
     })
+  }
 
   private constructor(scope: Scope.Closeable) {
     this.scope = scope
