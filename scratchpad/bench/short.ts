@@ -40,8 +40,9 @@ const sides: Readonly<Record<string, () => Promise<unknown>>> = {
 const measure = async (run: () => Promise<unknown>) => {
   const young: Array<number> = []
   const observer = new PerformanceObserver((list) => {
-    for (const entry of list.getEntries() as ReadonlyArray<PerformanceEntry & { readonly detail: { kind: number } }>) {
-      if (entry.detail.kind === constants.NODE_PERFORMANCE_GC_MINOR) young.push(entry.duration)
+    for (const entry of list.getEntries()) {
+      const { kind } = (entry as { readonly detail?: { readonly kind?: number } }).detail ?? {}
+      if (kind === constants.NODE_PERFORMANCE_GC_MINOR) young.push(entry.duration)
     }
   })
   for (let i = 0; i < count; i++) await run()
