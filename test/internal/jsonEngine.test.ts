@@ -294,6 +294,27 @@ describe("keys", () => {
     assert.strictEqual(show(engine.snapshot()), '{"a":{"__proto__":{"x":["yz"]}}}')
   })
 
+  it("has `__proto__` as a member like any other in every snapshot, however many members are beside it", () => {
+    for (const width of [1, 11, 13, 19, 21, 130]) {
+      for (const place of [0, width >> 1, width - 1]) {
+        const names = Array.from({ length: width }, (_, index) => (index === place ? "__proto__" : `k${index}`))
+        const object = (value: string) => `{${names.map((name) => `"${name}":${value}`).join(",")}}`
+        // Wide objects come by other ways when their names are known.
+        const text = `[${object("1")},${object('{"x":"y"}')},${object("[2]")}]`
+        const engine = new JsonEngine({ strict: true })
+        for (const unit of text.match(/.{1,7}/g)!) {
+          engine.feed(unit)
+          const open = engine.snapshot()
+          for (const element of Array.isArray(open) ? open : []) {
+            assert.strictEqual(Object.getPrototypeOf(element), Object.prototype)
+          }
+        }
+        engine.end()
+        assert.strictEqual(show(engine.takeValues()[0]), text)
+      }
+    }
+  })
+
   it("are right where Node 24's JSON.parse mistakes one for another", () => {
     assert.strictEqual(show(read('{"h":[],"\\\\":0}')), '{"h":[],"\\\\":0}')
     assert.strictEqual(show(read('{"\\"":1,"\\\\":2,"a\\u0062":3}')), '{"\\"":1,"\\\\":2,"ab":3}')
