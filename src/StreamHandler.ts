@@ -374,15 +374,25 @@ const attach = Effect.fnUntraced(function* <E, R>(
   return handling.pull
 }, Effect.uninterruptible)
 
-const handle = <E, R>(
-  self: Stream.Stream<StreamEvent.StreamEvent, E, R>,
-  session: Session
-): Stream.Stream<StreamEvent.StreamEvent, E | HandlerError, R> => transform((scope) => attach(session, self, scope))
-
 const transform = <E, R>(
   f: (scope: Scope.Scope) => Effect.Effect<Pull.Pull<Events, E, void, R>>
 ): Stream.Stream<StreamEvent.StreamEvent, Pull.ExcludeDone<E>, R> =>
   Stream.fromChannel(Channel.fromTransform((_, scope) => f(scope)))
+
+/**
+ * Runs a stream through a session. Not a stream that is made for it and drained: V8 makes a channel's closure among the old
+ * objects, where it keeps the session, a kilobyte for each run, until the next full collection.
+ */
+const drain = <E, R>(
+  self: Stream.Stream<StreamEvent.StreamEvent, E, R>,
+  session: Session
+): Effect.Effect<void, E | HandlerError, R> =>
+  Effect.scopedWith((scope) =>
+    Pull.catchDone(
+      Effect.flatMap(attach(session, self, scope), (pull) => Effect.forever(pull, { disableYield: true })),
+      () => Effect.void
+    )
+  )
 
 const check = (options: Options | undefined): Options | undefined => {
   if (options?.maxBufferSize !== undefined) StreamBuffer.checkMaxSize("maxBufferSize", options.maxBufferSize)
@@ -459,9 +469,7 @@ export const run = (options?: Options) => {
   return <E, R>(
     self: Stream.Stream<StreamEvent.StreamEvent, E, R>
   ): Effect.Effect<StreamResult.StreamResult, E | HandlerError, R> =>
-    Effect.flatMap(open(options), (session) =>
-      Effect.map(Stream.runDrain(handle(self, session)), () => session.result())
-    )
+    Effect.flatMap(open(options), (session) => Effect.map(drain(self, session), () => session.result()))
 }
 
 /**
@@ -493,7 +501,7 @@ export const runExit = (options?: Options) => {
     R
   > =>
     Effect.flatMap(open(options), (session) =>
-      Effect.map(Effect.exit(Stream.runDrain(handle(self, session))), (exit) => ({ result: session.result(), exit }))
+      Effect.map(Effect.exit(drain(self, session)), (exit) => ({ result: session.result(), exit }))
     )
 }
 
@@ -616,8 +624,7 @@ export const make = (options?: Options): Effect.Effect<StreamHandler> => {
     )
     return {
       events: (self) => transform((scope) => Effect.flatMap(begin, (session) => attach(session, self, scope))),
-      run: (self) =>
-        Effect.flatMap(begin, (session) => Effect.map(Stream.runDrain(handle(self, session)), () => session.result())),
+      run: (self) => Effect.flatMap(begin, (session) => Effect.map(drain(self, session), () => session.result())),
       buffer,
       stats: Effect.sync(() => current.stats())
     }
