@@ -18,7 +18,8 @@ const end = StreamEvent.end(0, "stop")
 /** A backend of one route that is told to stop. */
 const serve = (
   route: Effect.Effect<HttpServerResponse.HttpServerResponse, never, Scope.Scope | HttpServerRequest.HttpServerRequest>,
-  grace: Duration.Input
+  grace: Duration.Input,
+  gracefulShutdownTimeout: Duration.Input = "9 seconds"
 ) =>
   Effect.gen(function* () {
     const scope = yield* Effect.acquireRelease(Scope.make(), Scope.close)
@@ -30,7 +31,7 @@ const serve = (
           NodeHttpServer.layerServer(() => createServer({ keepAliveTimeout: 1, keepAliveTimeoutBuffer: 1 }), {
             port: 0,
             host: "127.0.0.1",
-            gracefulShutdownTimeout: "9 seconds"
+            gracefulShutdownTimeout
           })
         ),
         Layer.provide(Logger.layer([]))
@@ -53,6 +54,18 @@ const halting = Effect.gen(function* () {
   return { events, goOn: Deferred.succeed(goOn, undefined), released: Deferred.await(released) }
 })
 
+/** A client that has got its first token. */
+const ask = Effect.fnUntraced(function* (url: string) {
+  const begun = yield* Deferred.make<void>()
+  const client = yield* StreamClient.events(url).pipe(
+    Stream.tap((event) => (event._tag === "Delta" ? Deferred.succeed(begun, undefined) : Effect.void)),
+    collect,
+    Effect.forkChild
+  )
+  yield* Deferred.await(begun)
+  return client
+})
+
 const tagsOf = (events: ReadonlyArray<StreamEvent.StreamEvent>) => events.map((event) => event._tag)
 
 const refused = (url: string) => Effect.exit(Effect.tryPromise(() => fetch(url)))
@@ -62,13 +75,7 @@ describe("a server that stops", () => {
     Effect.gen(function* () {
       const { events, goOn } = yield* halting
       const { stop, url } = yield* serve(events.pipe(SseResponse.make()), "1 minute")
-      const begun = yield* Deferred.make<void>()
-      const client = yield* StreamClient.events(url).pipe(
-        Stream.tap((event) => (event._tag === "Delta" ? Deferred.succeed(begun, undefined) : Effect.void)),
-        collect,
-        Effect.forkChild
-      )
-      yield* Deferred.await(begun)
+      const client = yield* ask(url)
       const stopping = yield* Effect.forkChild(stop)
       yield* Effect.sleep("50 millis")
       assert.isTrue(Exit.isFailure(yield* refused(url)))
@@ -85,13 +92,7 @@ describe("a server that stops", () => {
     Effect.gen(function* () {
       const { events, released } = yield* halting
       const { stop, url } = yield* serve(events.pipe(SseResponse.make()), "100 millis")
-      const begun = yield* Deferred.make<void>()
-      const client = yield* StreamClient.events(url).pipe(
-        Stream.tap((event) => (event._tag === "Delta" ? Deferred.succeed(begun, undefined) : Effect.void)),
-        collect,
-        Effect.forkChild
-      )
-      yield* Deferred.await(begun)
+      const client = yield* ask(url)
       yield* Effect.timeout(stop, "8 seconds")
       const { events: received, failure } = yield* Fiber.join(client)
       assert.deepStrictEqual(tagsOf(received), ["Start", "Delta"])
@@ -180,7 +181,30 @@ describe("a server that stops", () => {
     }).pipe(Effect.scoped)
   )
 
-  it("has no time of less than nothing", () => {
-    assert.throws(() => GracefulShutdown.within("-1 seconds"), RangeError, "0 or longer")
-  })
+  it.live("does not wait for a client that does not read, but for the server's own patience", () =>
+    Effect.gen(function* () {
+      const released = yield* Deferred.make<void>()
+      const events = Stream.forever(Stream.make(StreamEvent.delta(0, "x".repeat(16_000)))).pipe(
+        Stream.ensuring(Deferred.succeed(released, undefined))
+      )
+      const { stop, url } = yield* serve(events.pipe(SseResponse.make()), "50 millis", "500 millis")
+      const client = yield* Backend.connect(url)
+      yield* client.until((received) => received.length > 50_000)
+      client.pause()
+      yield* Effect.timeout(stop, "8 seconds")
+      assert.isTrue(yield* Deferred.isDone(released))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("may have no time at all, but not less", () =>
+    Effect.gen(function* () {
+      assert.throws(() => GracefulShutdown.within("-1 millis"), RangeError, "0 or longer")
+      const { events } = yield* halting
+      const { stop, url } = yield* serve(events.pipe(SseResponse.make()), 0)
+      const client = yield* ask(url)
+      yield* Effect.timeout(stop, "8 seconds")
+      const { failure } = yield* Fiber.join(client)
+      assert.strictEqual(reasonOf(failure, "ProviderFailure").code, "ServerShutdown")
+    }).pipe(Effect.provide(FetchHttpClient.layer), Effect.scoped)
+  )
 })
