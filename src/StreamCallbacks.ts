@@ -246,19 +246,27 @@ export class Runner {
     running: Context.Context<never>,
     after: Effect.Effect<A>
   ): Effect.Effect<A> {
-    this.pending = events
-    this.running = running
-    this.after = after
-    this.position = 0
-    return this.next() as Effect.Effect<A>
+    return this.from(0, events, running, after)
   }
 
   private next(): Effect.Effect<unknown> {
-    const { pending, registered } = this
-    const end = pending.length * registered.length * 2
-    while (this.position < end) {
-      const n = this.position++
-      const event = pending[Math.floor(n / (registered.length * 2))]!
+    const { after, pending, running } = this
+    // What waits for the next token holds on to none of this one.
+    this.pending = noEvents
+    this.after = Effect.void
+    return this.from(this.position, pending, running, after)
+  }
+
+  private from<A>(
+    position: number,
+    events: ReadonlyArray<StreamEvent.StreamEvent>,
+    running: Context.Context<never>,
+    after: Effect.Effect<A>
+  ): Effect.Effect<A> {
+    const { registered } = this
+    const end = events.length * registered.length * 2
+    for (let n = position; n < end; n++) {
+      const event = events[Math.floor(n / (registered.length * 2))]!
       const provided = registered[(n >> 1) % registered.length]!
       let effect: Effect.Effect<unknown, unknown, unknown> | undefined
       try {
@@ -267,12 +275,13 @@ export class Runner {
         effect = Effect.die(defect)
       }
       if (effect === undefined || (Exit.isExit(effect) && Exit.isSuccess(effect))) continue
-      return Effect.matchCauseEffect(provided.provide(effect, this.running), this.handlers)
+      // Only now: what an old object keeps of a new one is work for each collection of young garbage.
+      this.pending = events
+      this.running = running
+      this.after = after
+      this.position = n + 1
+      return Effect.matchCauseEffect(provided.provide(effect, running), this.handlers) as Effect.Effect<A>
     }
-    // What waits for the next token holds on to none of this one.
-    const { after } = this
-    this.pending = noEvents
-    this.after = Effect.void
     return after
   }
 

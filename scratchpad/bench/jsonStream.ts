@@ -105,6 +105,7 @@ const documents: ReadonlyArray<Group> = [1e4, 1e5, 1e6].flatMap((size) => {
       jobs: [
         { name: "core, partial at each token", run: core(tokens, (engine) => (sink = engine.partialUnsafe)) },
         { name: "core, value only", run: core(tokens) },
+        { name: "core, snapshot at each token", run: core(tokens, (engine) => (sink = engine.snapshot())) },
         ...operators(pulls),
         ...(perPull === 1
           ? [
