@@ -12,17 +12,16 @@
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { type News, Pump } from "../internal/pump.ts"
 import * as StreamError from "../StreamError.ts"
 import type * as StreamEvent from "../StreamEvent.ts"
 import * as GracefulShutdown from "./GracefulShutdown.ts"
@@ -144,7 +143,7 @@ const encodeError = Schema.encodeSync(StreamError.StreamError)
 // response
 // -----------------------------------------------------------------------------
 
-type Events = Arr.NonEmptyReadonlyArray<StreamEvent.StreamEvent>
+type Taken = News<StreamEvent.StreamEvent, unknown>
 
 type Chunk = Arr.NonEmptyReadonlyArray<Uint8Array>
 
@@ -197,7 +196,7 @@ const respond = Effect.fnUntraced(function* <E, R>(
   const request = yield* Scope.Scope
   const running = yield* GracefulShutdown.Running
   const clock = yield* Clock.Clock
-  const source = yield* Source.open(events)
+  const source = yield* Pump.open(events)
   const encoding = settings.makeEncoding()
   /** What comes behind all that was sent, once that is known. */
   let end: Body | undefined
@@ -234,7 +233,7 @@ const respond = Effect.fnUntraced(function* <E, R>(
       return failure(Cause.die(defect))
     }
   }
-  const textOf = (news: News<E>): string => {
+  const textOf = (news: Taken): string => {
     if ("cause" in news) return failure(ofEnd(news.cause))
     let text = ""
     for (const event of news) {
@@ -326,7 +325,7 @@ const ofEnd = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> =>
     : cause
 
 /** What failed when nothing was sent yet. */
-const failureOf = (first: News<unknown>): Cause.Cause<unknown> | undefined => {
+const failureOf = (first: Taken): Cause.Cause<unknown> | undefined => {
   if ("cause" in first) return ofEnd(first.cause)
   const [event] = first
   return event._tag === "Error" ? Cause.fail(event.error) : undefined
@@ -336,122 +335,6 @@ const serverShutdown = Cause.fail(new GracefulShutdown.ServerShutdown())
 
 const logFailure = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   Effect.logError("A stream that was being served has failed", cause)
-
-// -----------------------------------------------------------------------------
-// source
-// -----------------------------------------------------------------------------
-
-/** What the source gave, or ended with. */
-type News<E> = Events | Exit.Failure<never, E | Cause.Done>
-
-/**
- * A stream that is pulled by a fiber of its own, once for each time it is asked: who waits for it may do something else
- * meanwhile, or be interrupted, and the pull goes on.
- */
-class Source<E> {
-  private readonly scope: Scope.Closeable
-  private fiber: Fiber.Fiber<never, E | Cause.Done> | undefined
-  private news: News<E> | undefined
-  private isAsked = false
-  private pullOn = constVoid
-  private waiting = constVoid
-
-  static open<E, R>(events: Stream.Stream<StreamEvent.StreamEvent, E, R>): Effect.Effect<Source<E>, never, R> {
-    return Effect.flatMap(Scope.make(), (scope) => {
-      const source = new Source<E>(scope)
-      return Effect.map(Effect.forkDetach(source.run(events), { startImmediately: true }), (fiber) => {
-        source.fiber = fiber
-        fiber.addObserver((exit) => {
-          if (Exit.isFailure(exit)) source.give(exit)
-        })
-        return source
-      })
-    })
-  }
-
-  private constructor(scope: Scope.Closeable) {
-    this.scope = scope
-  }
-
-  private run<R>(events: Stream.Stream<StreamEvent.StreamEvent, E, R>): Effect.Effect<never, E | Cause.Done, R> {
-    type Run = Effect.Effect<never, E | Cause.Done, R>
-    const asked = (then: Run): Run => {
-      const wait: Run = Effect.callback((resume) => {
-        this.pullOn = () => resume(then)
-      })
-      return Effect.suspend(() => (this.isAsked ? then : wait))
-    }
-    // Opening it may fail, or take its time: it is a part of the first pull.
-    return asked(
-      Effect.flatMap(Channel.toPullScoped(Stream.toChannel(events), this.scope), (upstream) => {
-        const pull: Run = Effect.flatMap(upstream, (events) => {
-          this.give(events)
-          return next
-        })
-        const next = asked(pull)
-        return pull
-      })
-    )
-  }
-
-  private give(news: News<E>): void {
-    this.news = news
-    this.isAsked = false
-    this.wake()
-  }
-
-  /** Has the stream pulled, unless it is being pulled or what came was not taken. */
-  ask(): void {
-    if (this.isAsked || this.news !== undefined) return
-    this.isAsked = true
-    const pull = this.pullOn
-    this.pullOn = constVoid
-    pull()
-  }
-
-  /** What has come, once. */
-  take(): News<E> | undefined {
-    const news = this.news
-    this.news = undefined
-    return news
-  }
-
-  /** Goes on when there are news, or when woken. */
-  untilNews<A, E2, R>(then: () => Effect.Effect<A, E2, R>): Effect.Effect<A, E2, R> {
-    return Effect.callback((resume) => {
-      this.waiting = () => resume(then())
-    })
-  }
-
-  /** Whoever waits goes on. */
-  wake(): void {
-    const waiting = this.waiting
-    this.waiting = constVoid
-    waiting()
-  }
-
-  /** Asks, and waits for what comes. */
-  readonly ready: Effect.Effect<void> = Effect.suspend(() => {
-    this.ask()
-    return this.news === undefined ? this.untilNews(() => Effect.void) : Effect.void
-  })
-
-  /** Runs it to its end, and lets it go. */
-  get drain(): Effect.Effect<void> {
-    const rest: Effect.Effect<void> = Effect.flatMap(this.ready, () => {
-      const news = this.take()
-      return news !== undefined && "cause" in news ? Effect.void : rest
-    })
-    return Effect.onExit(rest, (exit) => this.close(exit))
-  }
-
-  close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    const interrupted = this.fiber === undefined ? Effect.void : Fiber.interrupt(this.fiber)
-    return Effect.andThen(interrupted, Scope.close(this.scope, exit))
-  }
-}
-
-const constVoid = (): void => {}
 
 // -----------------------------------------------------------------------------
 // failure before the first event

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Duration, Effect, Exit, Layer, Logger, Option, Scope, Stream } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Layer, Logger, Option, Scheduler, Scope, Stream } from "effect"
 import { FetchHttpClient, type HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as GracefulShutdown from "../../src/serve/GracefulShutdown.ts"
@@ -14,6 +14,7 @@ import * as StreamEvent from "../../src/StreamEvent.ts"
 import * as StreamHandler from "../../src/StreamHandler.ts"
 import * as StreamModel from "../../src/StreamModel.ts"
 import type * as StreamResult from "../../src/StreamResult.ts"
+import * as StreamSource from "../../src/StreamSource.ts"
 import * as OpenAiChat from "../../src/wire/OpenAiChat.ts"
 import * as Backend from "../support/backend.ts"
 import * as Loopback from "../support/loopback.ts"
@@ -183,6 +184,30 @@ describe("heartbeats", () => {
       yield* TestClock.adjust("30 days")
       assert.strictEqual(count, 1)
     }).pipe(Effect.scoped)
+  )
+})
+
+describe("a fiber that has to yield", () => {
+  it.live("misses no event that comes in that moment", () =>
+    Effect.gen(function* () {
+      const tokens = async function* () {
+        for (let n = 0; n < 30; n++) {
+          if (n % 3 === 0) await Promise.resolve()
+          if (n % 5 === 0) await new Promise(setImmediate)
+          yield `${n} `
+        }
+      }
+      const expected = Array.from({ length: 30 }, (_, n) => `${n} `).join("")
+      const respond = StreamSource.fromAsyncIterable(tokens).pipe(StreamEvent.fromText, TextResponse.make())
+      for (let operations = 3; operations < 30; operations++) {
+        const text = yield* Effect.flatMap(respond, (response) => Stream.mkString(bodyOf(response))).pipe(
+          Effect.scoped,
+          Effect.provideService(Scheduler.MaxOpsBeforeYield, operations),
+          Effect.timeoutOrElse({ duration: "2 seconds", orElse: () => Effect.succeed("nothing more comes") })
+        )
+        assert.strictEqual(text, expected, `yielding every ${operations} operations`)
+      }
+    })
   )
 })
 
