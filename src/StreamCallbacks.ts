@@ -209,6 +209,11 @@ export const runner = ({ registered }: StreamCallbacks): Runner | undefined =>
 
 const noEvents: ReadonlyArray<StreamEvent.StreamEvent> = []
 
+interface Handlers {
+  readonly onSuccess: () => Effect.Effect<unknown>
+  readonly onFailure: (cause: Cause.Cause<unknown>) => Effect.Effect<unknown>
+}
+
 /**
  * The callbacks of one stream, as effects that need nothing and never fail. One that fails, dies or throws is logged, and
  * the next runs.
@@ -216,23 +221,18 @@ const noEvents: ReadonlyArray<StreamEvent.StreamEvent> = []
  * @internal
  */
 export class Runner {
-  private readonly registered: ReadonlyArray<Provided>
+  private readonly registered: ReadonlyArray<Registered>
+  // From here on nothing is set before a callback takes more than its call.
+  private provided: ReadonlyArray<Provided> | undefined
+  private handlers: Handlers | undefined
   private pending = noEvents
   private running = Context.empty()
   private after: Effect.Effect<unknown> = Effect.void
   /** Which callback of which pending event comes next. */
   private position = 0
-  private readonly handlers = {
-    onSuccess: (): Effect.Effect<unknown> => this.next(),
-    onFailure: (cause: Cause.Cause<unknown>): Effect.Effect<unknown> =>
-      Effect.andThen(
-        logged(cause),
-        Effect.suspend(() => this.next())
-      )
-  }
 
   constructor(registered: ReadonlyArray<Registered>) {
-    this.registered = registered.map((_) => new Provided(_))
+    this.registered = registered
   }
 
   /**
@@ -250,11 +250,11 @@ export class Runner {
   }
 
   private next(): Effect.Effect<unknown> {
-    const { after, pending, running } = this
+    const { after, pending, position, running } = this
     // What waits for the next token holds on to none of this one.
     this.pending = noEvents
     this.after = Effect.void
-    return this.from(this.position, pending, running, after)
+    return this.from(position, pending, running, after)
   }
 
   private from<A>(
@@ -267,22 +267,39 @@ export class Runner {
     const end = events.length * registered.length * 2
     for (let n = position; n < end; n++) {
       const event = events[Math.floor(n / (registered.length * 2))]!
-      const provided = registered[(n >> 1) % registered.length]!
+      const index = (n >> 1) % registered.length
+      const { callbacks } = registered[index]!
       let effect: Effect.Effect<unknown, unknown, unknown> | undefined
       try {
-        effect = n % 2 === 0 ? provided.callbacks.onEvent?.(event) : dispatch(provided.callbacks, event)
+        effect = n % 2 === 0 ? callbacks.onEvent?.(event) : dispatch(callbacks, event)
       } catch (defect) {
         effect = Effect.die(defect)
       }
       if (effect === undefined || (Exit.isExit(effect) && Exit.isSuccess(effect))) continue
-      // Only now: what an old object keeps of a new one is work for each collection of young garbage.
       this.pending = events
       this.running = running
       this.after = after
       this.position = n + 1
-      return Effect.matchCauseEffect(provided.provide(effect, running), this.handlers) as Effect.Effect<A>
+      this.handlers ??= {
+        onSuccess: () => this.next(),
+        onFailure: (cause) =>
+          Effect.andThen(
+            logged(cause),
+            Effect.suspend(() => this.next())
+          )
+      }
+      return Effect.matchCauseEffect(this.provide(index, effect, running), this.handlers) as Effect.Effect<A>
     }
     return after
+  }
+
+  private provide(
+    index: number,
+    effect: Effect.Effect<unknown, unknown, unknown>,
+    running: Context.Context<never>
+  ): Effect.Effect<unknown, unknown> {
+    this.provided ??= this.registered.map((registered) => new Provided(registered))
+    return this.provided[index]!.provide(effect, running)
   }
 
   error(error: unknown): Effect.Effect<void> {
@@ -298,10 +315,11 @@ export class Runner {
   ): Effect.Effect<void> {
     return Effect.forEach(
       this.registered,
-      (provided) =>
-        Effect.withFiber((fiber) => provided.provide(pick(provided.callbacks) ?? Effect.void, fiber.context)).pipe(
-          Effect.catchCause(logged)
-        ),
+      ({ callbacks }, index) =>
+        Effect.withFiber((fiber) => {
+          const effect = pick(callbacks)
+          return effect === undefined ? Effect.void : this.provide(index, effect, fiber.context)
+        }).pipe(Effect.catchCause(logged)),
       { discard: true }
     )
   }
@@ -338,16 +356,14 @@ const logged = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
     Effect.logWarning("A stream callback failed; the stream goes on", cause)
   )
 
-/** Callbacks, and the context of their Layer below that of the running fiber. */
+/** The context of the callbacks' Layer, below that of the running fiber. */
 class Provided {
-  readonly callbacks: Callbacks<unknown>
   private readonly context: Context.Context<never>
   /** Kept, since fibers seldom change their context. */
   private running: Context.Context<never> | undefined
   private merged: Context.Context<never> | undefined
 
-  constructor({ callbacks, context }: Registered) {
-    this.callbacks = callbacks
+  constructor({ context }: Registered) {
     this.context = context
   }
 
