@@ -118,6 +118,10 @@ export interface ToolResult extends StreamResult.ToolResult {
 /**
  * What else the provider says: usage, finish reason, sources, signatures, and whatever is unknown here.
  *
+ * A `usage` is what was used so far, not since the last report. Where a stream is put together of several answers (a model that
+ * calls a tool and is asked again), Metadata `step` between two of them says that the next one is counted anew: then results,
+ * statistics and responses have the sum.
+ *
  * @category models
  * @since 0.1.0
  */

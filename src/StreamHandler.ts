@@ -24,6 +24,7 @@ import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { sizeOf } from "./internal/sizeOf.ts"
 import * as TextRope from "./internal/textRope.ts"
+import { UsageTotal } from "./internal/usageTotal.ts"
 import * as StreamBuffer from "./StreamBuffer.ts"
 import * as StreamCallbacks from "./StreamCallbacks.ts"
 import * as StreamConfig from "./StreamConfig.ts"
@@ -86,7 +87,7 @@ export class Session {
   private readonly toolCalls: Array<StreamResult.ToolCall> = []
   private readonly toolResults: Array<StreamResult.ToolResult> = []
   private readonly metadata: Array<StreamResult.MetadataEntry> = []
-  private usage: StreamResult.Usage | undefined
+  private readonly usage = new UsageTotal()
   private finishReason: StreamResult.FinishReason = "unknown"
   private providerFinishReason: string | undefined
   private lastStats: StreamResult.Stats | undefined
@@ -162,12 +163,7 @@ export class Session {
   }
 
   private note(event: StreamEvent.Metadata): void {
-    if (event.usage !== undefined) {
-      this.usage = {
-        inputTokens: mergeDefined(this.usage?.inputTokens, event.usage.inputTokens),
-        outputTokens: mergeDefined(this.usage?.outputTokens, event.usage.outputTokens)
-      }
-    }
+    this.usage.take(event)
     this.finishReason = event.finishReason ?? this.finishReason
     this.providerFinishReason = event.providerFinishReason ?? this.providerFinishReason
   }
@@ -184,7 +180,7 @@ export class Session {
 
   /** Fixes the figures; the first outcome stays. */
   close(outcome: StreamResult.Outcome): StreamResult.Stats {
-    return (this.lastStats ??= this.recorder.snapshot(outcome, this.clock.monotonicTimeNanosUnsafe()))
+    return (this.lastStats ??= this.measured(outcome))
   }
 
   get isOver(): boolean {
@@ -192,7 +188,11 @@ export class Session {
   }
 
   stats(): StreamResult.Stats {
-    return this.lastStats ?? this.recorder.snapshot("running", this.clock.monotonicTimeNanosUnsafe())
+    return this.lastStats ?? this.measured("running")
+  }
+
+  private measured(outcome: StreamResult.Outcome): StreamResult.Stats {
+    return this.recorder.snapshot(outcome, this.clock.monotonicTimeNanosUnsafe(), this.usage.total?.outputTokens.total)
   }
 
   content(): string {
@@ -208,7 +208,7 @@ export class Session {
       toolResults: this.toolResults.slice(),
       finishReason: this.finishReason,
       providerFinishReason: this.providerFinishReason,
-      usage: this.usage,
+      usage: this.usage.total,
       metadata: this.metadata.slice(),
       stats: this.stats()
     }
@@ -217,14 +217,6 @@ export class Session {
 
 const truncated = (): StreamError.StreamErrorOf<"Truncated"> =>
   StreamError.make({ _tag: "Truncated", expected: "its End event" })
-
-const mergeDefined = <A extends object>(before: A | undefined, after: A): A => {
-  const merged = { ...before } as A
-  for (const key of Object.keys(after) as Array<keyof A>) {
-    if (after[key] !== undefined) merged[key] = after[key]
-  }
-  return merged
-}
 
 /** UTF-16 code units that keeping an event takes. */
 const sizeOfEvent = (event: StreamEvent.StreamEvent, limit: number): number => {

@@ -261,6 +261,7 @@ export interface StreamResult {
   readonly toolResults: ReadonlyArray<ToolResult>
   readonly finishReason: FinishReason
   readonly providerFinishReason?: string | undefined
+  /** The sum over the steps of the stream, which Metadata `step` tells apart. */
   readonly usage?: Usage | undefined
   readonly metadata: ReadonlyArray<MetadataEntry>
   readonly stats: Stats

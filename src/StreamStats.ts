@@ -176,7 +176,6 @@ export class Recorder {
   /** No `undefined` to begin with: V8 then keeps it in place, and makes no object of it for each token. */
   private lastChunkMs = Number.NaN
   private hasChunk = false
-  private reportedTokens: number | undefined
   private id: string | undefined
   private model: string | undefined
 
@@ -217,7 +216,6 @@ export class Recorder {
         return
       case "Metadata":
         this.eventsCount++
-        this.reportedTokens = event.usage?.outputTokens.total ?? this.reportedTokens
         if (event.kind !== "response") return
         // Most providers name their response in its body, behind the headers that `Start` comes with.
         this.id ??= nonEmpty(event.metadata["id"])
@@ -238,18 +236,19 @@ export class Recorder {
     this.lastChunkMs = this.elapsed
   }
 
-  snapshot(outcome: StreamResult.Outcome, now: bigint): Snapshot {
+  /** `reportedTokens`: output tokens as the provider counts them, if it does. */
+  snapshot(outcome: StreamResult.Outcome, now: bigint, reportedTokens: number | undefined): Snapshot {
     const totalDurationMs = Number(now - this.startedAt) / 1e6
     let counted = 0
     for (const counter of Object.values(this.counters)) counted += counter.count
-    const totalTokens = this.reportedTokens ?? counted
+    const totalTokens = reportedTokens ?? counted
     const gaps = this.gaps
     return {
       outcome,
       id: this.id,
       model: this.model,
       totalTokens,
-      tokenSource: this.reportedTokens === undefined ? "counter" : "provider",
+      tokenSource: reportedTokens === undefined ? "counter" : "provider",
       eventsCount: this.eventsCount,
       charsCount: this.charsCount,
       firstEventMs: this.firstEventMs,

@@ -398,6 +398,36 @@ describe("result", () => {
     })
   )
 
+  it.effect("has the usage of all steps, also of some that reported none", () =>
+    Effect.gen(function* () {
+      const used = (input: number, output: number, kind = "usage") =>
+        StreamEvent.metadata(0, kind, { usage: { inputTokens: { total: input }, outputTokens: { total: output } } })
+      const step = StreamEvent.metadata(0, "step")
+      const of = (...events: ReadonlyArray<StreamEvent.StreamEvent>) =>
+        Effect.map(StreamHandler.run()(Stream.make(...events, end(0))), ({ stats, usage }) => [
+          usage?.inputTokens.total,
+          usage?.outputTokens.total,
+          stats.totalTokens,
+          stats.tokenSource
+        ])
+      assert.deepStrictEqual(yield* of(used(10, 1), used(10, 5), step, used(20, 2), used(20, 7)), [
+        30,
+        12,
+        12,
+        "provider"
+      ])
+      assert.deepStrictEqual(yield* of(used(10, 5), step, delta(0, "one"), step, used(20, 7), step), [
+        30,
+        12,
+        12,
+        "provider"
+      ])
+      // A report that comes with the step is of the step that it ends.
+      assert.deepStrictEqual(yield* of(used(10, 1), used(10, 5, "step"), used(20, 7)), [30, 12, 12, "provider"])
+      assert.deepStrictEqual(yield* of(step, delta(0, "one two"), step), [undefined, undefined, 2, "counter"])
+    })
+  )
+
   it.effect("has the finish reason of End, where that says one", () =>
     Effect.gen(function* () {
       const finish = StreamEvent.metadata(0, "finish", { finishReason: "stop" })

@@ -79,7 +79,7 @@ const step = (
         results.length === 0
           ? Stream.empty
           : Stream.concat(
-              Stream.fromIterable(results),
+              Stream.fromIterable([...results, StreamEvent.metadata(results[0]!.timestamp, "step")]),
               step(request, [...messages, ...said(calls), ...results.map(answered)], count + 1)
             )
     )

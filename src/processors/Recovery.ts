@@ -27,6 +27,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Overlap } from "../internal/overlap.ts"
+import { sum } from "../internal/usageTotal.ts"
 import * as StreamBuffer from "../StreamBuffer.ts"
 import * as StreamError from "../StreamError.ts"
 import * as StreamEvent from "../StreamEvent.ts"
@@ -467,7 +468,7 @@ class Shown {
   private overlap: Overlap | undefined
   /** The newest text event of what the overlap holds back. */
   private held: StreamEvent.Delta | undefined
-  /** What earlier attempts used, and what this one did so far. */
+  /** What earlier attempts at this step used, and what this one did so far. */
   private before: StreamResult.Usage | undefined
   private usage: StreamResult.Usage | undefined
 
@@ -522,6 +523,7 @@ class Shown {
   }
 
   private add(event: StreamEvent.Metadata): StreamEvent.Metadata {
+    if (event.kind === "step") this.before = this.usage = undefined
     if (event.usage === undefined) return event
     this.usage = event.usage
     return this.before === undefined ? event : { ...event, usage: sum(this.before, event.usage) }
@@ -539,7 +541,7 @@ class Shown {
     timestamp: number,
     { least, most }: { readonly least: number; readonly most: number }
   ): StreamEvent.Metadata {
-    if (this.usage !== undefined) this.before = this.before === undefined ? this.usage : sum(this.before, this.usage)
+    if (this.usage !== undefined) this.before = sum(this.before, this.usage)
     this.usage = undefined
     this.attempt++
     const content = this.session.content()
@@ -554,17 +556,3 @@ const shows = (event: StreamEvent.StreamEvent): boolean =>
 
 const nameOf = (error: unknown): string =>
   StreamError.isStreamError(error) ? error.reason._tag : error instanceof Error ? error.name : typeof error
-
-const sum = (a: StreamResult.Usage, b: StreamResult.Usage): StreamResult.Usage => ({
-  inputTokens: sumFields(a.inputTokens, b.inputTokens),
-  outputTokens: sumFields(a.outputTokens, b.outputTokens)
-})
-
-/** What one of them does not know is what the other knows. */
-const sumFields = <A extends Readonly<Record<string, number | undefined>>>(a: A, b: A): A =>
-  Object.fromEntries(
-    Object.keys({ ...a, ...b }).map((key) => [
-      key,
-      a[key] === undefined ? b[key] : b[key] === undefined ? a[key] : a[key] + b[key]
-    ])
-  ) as A

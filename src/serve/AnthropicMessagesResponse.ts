@@ -11,6 +11,7 @@
  * @since 0.1.0
  */
 import { nonEmpty } from "../internal/untyped.ts"
+import { UsageTotal } from "../internal/usageTotal.ts"
 import type * as StreamEvent from "../StreamEvent.ts"
 import type * as StreamResult from "../StreamResult.ts"
 import * as Responder from "./Responder.ts"
@@ -69,7 +70,7 @@ class Encoder implements Responder.Encoding {
   private model: string | undefined
   private id: string | undefined
   private hasBegun = false
-  private usage: StreamResult.Usage | undefined
+  private readonly usage = new UsageTotal()
   private count = 0
   private open: Block | undefined
   private live: LiveCall | undefined
@@ -136,14 +137,15 @@ class Encoder implements Responder.Encoding {
         this.send({
           type: "message_delta",
           delta: { stop_reason: this.stopReason(event.finishReason), stop_sequence: null },
-          usage: encodeUsage(this.usage)
+          usage: encodeUsage(this.usage.total)
         })
         this.send({ type: "message_stop" })
     }
   }
 
-  private metadata({ kind, metadata, usage }: StreamEvent.Metadata): void {
-    this.usage = usage ?? this.usage
+  private metadata(event: StreamEvent.Metadata): void {
+    const { kind, metadata } = event
+    this.usage.take(event)
     if (kind === "response") this.identify(metadata["id"], metadata["model"])
     const signature = nonEmpty(metadata["signature"])
     if (kind === "signature" && signature !== undefined && this.open?.type === "thinking") {
@@ -175,7 +177,7 @@ class Encoder implements Responder.Encoding {
         content: [],
         stop_reason: null,
         stop_sequence: null,
-        usage: { ...encodeUsage(this.usage), output_tokens: 0 }
+        usage: { ...encodeUsage(this.usage.total), output_tokens: 0 }
       }
     })
   }

@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import { UsageTotal } from "../internal/usageTotal.ts"
 import type * as StreamEvent from "../StreamEvent.ts"
 import type * as StreamResult from "../StreamResult.ts"
 import * as Responder from "./Responder.ts"
@@ -63,7 +64,7 @@ class Encoder implements Responder.Encoding {
   private id: string | undefined
   private created = 0
   private hasBegun = false
-  private usage: StreamResult.Usage | undefined
+  private readonly usage = new UsageTotal()
   private readonly calls = new Map<string, Call>()
 
   constructor(options: Options | undefined) {
@@ -110,12 +111,12 @@ class Encoder implements Responder.Encoding {
       case "Metadata": {
         const { id, model } = event.metadata
         if (event.kind === "response") this.identify(id, model)
-        this.usage = event.usage ?? this.usage
+        this.usage.take(event)
         return
       }
       case "End":
         this.choice({}, this.finishReason(event.finishReason))
-        if (this.includeUsage && this.usage !== undefined) this.chunk([], encodeUsage(this.usage))
+        if (this.includeUsage && this.usage.total !== undefined) this.chunk([], encodeUsage(this.usage.total))
         this.text += "data: [DONE]\n\n"
     }
   }

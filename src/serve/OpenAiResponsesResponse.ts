@@ -12,6 +12,7 @@
  * @since 0.1.0
  */
 import { nonEmpty } from "../internal/untyped.ts"
+import { UsageTotal } from "../internal/usageTotal.ts"
 import type * as StreamEvent from "../StreamEvent.ts"
 import type * as StreamResult from "../StreamResult.ts"
 import * as Responder from "./Responder.ts"
@@ -82,7 +83,7 @@ class Encoder implements Responder.Encoding {
   private id: string | undefined
   private created = 0
   private hasBegun = false
-  private usage: StreamResult.Usage | undefined
+  private readonly usage = new UsageTotal()
   private readonly output: Array<unknown> = []
   private open: TextItem | undefined
   private readonly calls = new Map<string, CallItem>()
@@ -135,7 +136,7 @@ class Encoder implements Responder.Encoding {
       }
       case "Metadata":
         if (event.kind === "response") this.identify(event.metadata["id"], event.metadata["model"])
-        this.usage = event.usage ?? this.usage
+        this.usage.take(event)
         return
       case "Progress":
         return
@@ -171,7 +172,7 @@ class Encoder implements Responder.Encoding {
       tool_choice: "auto",
       tools: [],
       top_p: null,
-      usage: this.usage === undefined ? null : encodeUsage(this.usage),
+      usage: this.usage.total === undefined ? null : encodeUsage(this.usage.total),
       ...fields
     }
   }

@@ -35,6 +35,7 @@
  * @since 0.1.0
  */
 import { array, jsonText, nonEmpty, record, type UnknownRecord } from "../internal/untyped.ts"
+import { UsageTotal } from "../internal/usageTotal.ts"
 import type * as StreamEvent from "../StreamEvent.ts"
 import type * as StreamResult from "../StreamResult.ts"
 import * as UiMessageParts from "../wire/UiMessageStream.ts"
@@ -99,7 +100,7 @@ class Encoder implements Responder.Encoding {
   private text = ""
   private open: { readonly block: Block; readonly id: string } | undefined
   private isStepOver = false
-  private usage: StreamResult.Usage | undefined
+  private readonly usage = new UsageTotal()
   /** Tools that have been shown, and whether the provider runs them, once their call is whole. */
   private readonly tools = new Map<string, boolean | undefined>()
   /** What else is said of a call, where it came before the call. */
@@ -163,7 +164,7 @@ class Encoder implements Responder.Encoding {
         this.write({
           type: "finish",
           finishReason: finishReasonOf(event.finishReason),
-          messageMetadata: this.usage && { usage: this.usage }
+          messageMetadata: this.usage.total && { usage: this.usage.total }
         })
         this.text += done
     }
@@ -238,8 +239,9 @@ class Encoder implements Responder.Encoding {
     }
   }
 
-  private metadata({ kind, metadata, usage }: StreamEvent.Metadata): void {
-    this.usage = usage ?? this.usage
+  private metadata(event: StreamEvent.Metadata): void {
+    const { kind, metadata } = event
+    this.usage.take(event)
     const id = nonEmpty(metadata["id"])
     switch (kind) {
       case "hosted-tool-call":

@@ -307,6 +307,21 @@ describe("usage", () => {
       )
     })
   )
+
+  it.effect("is that of all attempts and all steps together, each counted once", () =>
+    Effect.gen(function* () {
+      const step = StreamEvent.metadata(0, "step")
+      const { stream } = source(
+        [start, used(1), StreamTest.fail(reset)],
+        [start, used(2, 10), step, used(4, 20), StreamTest.fail(reset)],
+        [start, used(8, 40), step, used(16, 80), end]
+      )
+      const fiber = yield* Effect.forkChild(StreamHandler.run()(restart(stream)))
+      for (let i = 0; i < 10; i++) yield* TestClock.adjust("1 minute")
+      const { usage } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(usage, { inputTokens: { total: 150 }, outputTokens: { total: 31 } })
+    })
+  )
 })
 
 describe("sources", () => {

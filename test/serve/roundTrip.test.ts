@@ -5,6 +5,7 @@ import { Effect, Stream } from "effect"
 import type { HttpServerResponse } from "effect/http"
 import type * as Scope from "effect/Scope"
 import * as AnthropicMessagesResponse from "../../src/serve/AnthropicMessagesResponse.ts"
+import * as OpenAiChatResponse from "../../src/serve/OpenAiChatResponse.ts"
 import * as OpenAiResponsesResponse from "../../src/serve/OpenAiResponsesResponse.ts"
 import * as UiMessageStream from "../../src/serve/UiMessageStream.ts"
 import * as StreamEvent from "../../src/StreamEvent.ts"
@@ -13,6 +14,7 @@ import type * as StreamResult from "../../src/StreamResult.ts"
 import * as StreamArbitrary from "../../src/testing/StreamArbitrary.ts"
 import * as StreamLaws from "../../src/testing/StreamLaws.ts"
 import * as AnthropicMessages from "../../src/wire/AnthropicMessages.ts"
+import * as OpenAiChat from "../../src/wire/OpenAiChat.ts"
 import * as OpenAiResponses from "../../src/wire/OpenAiResponses.ts"
 import type * as Provider from "../../src/wire/Provider.ts"
 
@@ -86,8 +88,28 @@ describe("decode . encode is the identity on what the protocol can carry", () =>
       const after = yield* throughParts(before)
       assert.deepStrictEqual(partsCarry(after), partsCarry(before))
       const usageOf = (events: ReadonlyArray<StreamEvent.StreamEvent>) =>
-        events.reduce<unknown>((last, event) => (event._tag === "Metadata" && event.usage) || last, undefined)
-      assert.deepStrictEqual(json(usageOf(after)), json(usageOf(before)))
+        Effect.map(StreamHandler.run()(Stream.fromArray(events)), ({ usage }) => json(usage))
+      assert.deepStrictEqual(yield* usageOf(after), yield* usageOf(before))
+    })
+  )
+
+  it.effect("the usage of all steps, in each protocol", () =>
+    Effect.gen(function* () {
+      const used = (input: number, output: number) =>
+        StreamEvent.metadata(0, "usage", { usage: { inputTokens: { total: input }, outputTokens: { total: output } } })
+      const answer = [StreamEvent.delta(0, "a"), used(10, 2), used(10, 5), StreamEvent.metadata(0, "step")]
+      const events = Stream.make(StreamEvent.start(0), ...answer, StreamEvent.delta(0, "b"), used(20, 7), end)
+      const protocols: ReadonlyArray<readonly [ReturnType<typeof UiMessageStream.make>, Provider.Provider["decode"]]> =
+        [
+          [AnthropicMessagesResponse.make(), AnthropicMessages.decode],
+          [OpenAiChatResponse.make({ includeUsage: true }), OpenAiChat.decode],
+          [OpenAiResponsesResponse.make(), OpenAiResponses.decode],
+          [UiMessageStream.make(), UiMessageStream.decode]
+        ]
+      for (const [respond, decode] of protocols) {
+        const { text, usage } = yield* Stream.make(yield* written(respond(events))).pipe(decode(), StreamHandler.run())
+        assert.deepStrictEqual([text, usage?.inputTokens.total, usage?.outputTokens.total], ["ab", 30, 12])
+      }
     })
   )
 
