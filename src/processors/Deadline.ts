@@ -11,14 +11,19 @@
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as StreamError from "../StreamError.ts"
 import * as StreamEvent from "../StreamEvent.ts"
 import type * as StreamProcessor from "../StreamProcessor.ts"
+import { Pump } from "./Pump.ts"
 
 /**
  * What a deadline is about; the `phase` of the `Timeout` is the name of the option.
@@ -57,7 +62,8 @@ const phases: ReadonlyArray<Phase> = ["start", "firstToken", "firstOutput", "idl
  * **Details**
  *
  * Where several deadlines pass at once, the first of them is named, in the order of {@link Options}. Behind the terminal event
- * the stream ends, whatever its source does. Each pull costs a race with a sleep; events that come together share it.
+ * the stream ends, whatever its source does. The source is pulled by a fiber of its own; another one sleeps until a deadline
+ * may have passed, however many events come meanwhile.
  *
  * **Example** (A model that falls silent)
  *
@@ -91,37 +97,81 @@ export const make = (options: Options): StreamProcessor.StreamProcessor<StreamEr
     }
     limits[phase] = Duration.toMillis(duration)
   }
-  return <E, R>(self: Stream.Stream<StreamEvent.StreamEvent, E, R>) =>
-    Stream.transformPull(self, (upstream) =>
-      Clock.clockWith((clock) => {
-        type Out = Pull.Pull<Events, E | StreamError.StreamErrorOf<"Timeout">, void>
-        const progress = new Progress(limits)
-        const millis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-        return Effect.succeed(
-          Effect.suspend((): Out => {
-            if (progress.isOver) return Cause.done()
-            const { left, phase } = progress.nearest()
-            if (phase === undefined) return upstream
-            const since = millis()
-            return Effect.map(
-              Effect.timeoutOrElse(upstream, { duration: left, orElse: () => Effect.fail(timeout(phase, limits)) }),
-              (events) => {
-                progress.take(events, millis() - since)
-                return events
-              }
-            )
-          })
-        )
-      })
-    )
+  return (self) => Stream.fromChannel(Channel.fromTransform((_: unknown, scope) => watch(self, limits, scope)))
 }
-
-type Events = Arr.NonEmptyReadonlyArray<StreamEvent.StreamEvent>
 
 /** Milliseconds for each phase that has a limit. */
 type Limits = { [P in Phase]?: number }
 
-const timeout = (phase: Phase, limits: Limits): StreamError.StreamErrorOf<"Timeout"> =>
+type Timeout = StreamError.StreamErrorOf<"Timeout">
+
+// Not `Effect.gen` for each stream: V8 keeps what a generator function has ever seen until a full collection.
+const watch = Effect.fnUntraced(function* <E, R>(
+  self: Stream.Stream<StreamEvent.StreamEvent, E, R>,
+  limits: Limits,
+  scope: Scope.Scope
+) {
+  type Out = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent.StreamEvent>, E | Timeout>
+  const clock = yield* Clock.Clock
+  const source = yield* Pump.open(self)
+  yield* Scope.addFinalizerExit(scope, (exit) => source.close(exit))
+  const progress = new Progress(limits)
+  const millis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  /** Since when the consumer waits. */
+  let since: number | undefined
+  let passed: Phase | undefined
+  /** Who looks whether a deadline has passed, and when. It is not sent for again with each event, but looks again. */
+  let guard: Fiber.Fiber<void> | undefined
+  let looksAt = Infinity
+
+  const look: Effect.Effect<void> = Effect.suspend(() => {
+    looksAt = Infinity
+    if (since === undefined) return Effect.void
+    const { left, phase } = progress.nearest()
+    if (phase === undefined) return Effect.void
+    const rest = since + left - millis()
+    if (rest > 0) {
+      looksAt = since + left
+      return Effect.andThen(Effect.sleep(rest), look)
+    }
+    passed = phase
+    source.wake()
+    return Effect.void
+  })
+  const guarded = (then: Out): Out =>
+    Effect.suspend(() => {
+      guard?.interruptUnsafe()
+      return Effect.flatMap(Effect.forkIn(look, scope, { startImmediately: true }), (fiber) => {
+        guard = fiber
+        return then
+      })
+    })
+  const take = (): Out => {
+    if (progress.isOver) return Cause.done()
+    if (passed !== undefined) {
+      return Effect.andThen(source.close(Exit.interrupt()), Effect.fail(timeout(passed, limits)))
+    }
+    source.ask()
+    const news = source.take()
+    if (news === undefined) {
+      since ??= millis()
+      const { left, phase } = progress.nearest()
+      return phase !== undefined && since + left < looksAt ? guarded(untilNews) : untilNews
+    }
+    const waited = since === undefined ? 0 : millis() - since
+    since = undefined
+    if ("cause" in news) return news
+    progress.take(news, waited)
+    return Effect.succeed(news)
+  }
+  const untilNews = source.untilNews(take)
+  return Effect.suspend((): Out => {
+    since = undefined
+    return take()
+  })
+})
+
+const timeout = (phase: Phase, limits: Limits): Timeout =>
   StreamError.make({ _tag: "Timeout", phase, duration: Duration.millis(limits[phase]!) })
 
 /** How far a stream has come. Times are milliseconds spent waiting for it. */
@@ -175,7 +225,7 @@ class Progress {
     return { phase, left: Math.max(0, left) }
   }
 
-  take(events: Events, waited: number): void {
+  take(events: ReadonlyArray<StreamEvent.StreamEvent>, waited: number): void {
     this.waited += waited
     this.hasEvent = true
     this.lastEvent = this.waited

@@ -16,11 +16,17 @@ import * as Stream from "effect/Stream"
 /**
  * What a stream gave, or ended with.
  *
+ * @category models
  * @since 0.1.0
  */
 export type News<A, E> = Arr.NonEmptyReadonlyArray<A> | Exit.Failure<never, E | Cause.Done>
 
-/** @since 0.1.0 */
+/**
+ * A stream that waits to be asked. It has one consumer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class Pump<A, E> {
   private readonly scope: Scope.Closeable
   private fiber: Fiber.Fiber<never, E | Cause.Done> | undefined
@@ -85,11 +91,12 @@ export class Pump<A, E> {
     pull()
   }
 
-  /** What has come, once. For whoever waited before, and was interrupted, nobody waits any more. */
+  /** What has come, once; the end again and again. */
   take(): News<A, E> | undefined {
     const { news } = this
-    this.news = undefined
+    if (news === undefined || !("cause" in news)) this.news = undefined
     this.isWoken = false
+    // Who takes does not wait: if it did, it was interrupted.
     this.waiting = undefined
     return news
   }
