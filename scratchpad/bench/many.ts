@@ -2,7 +2,7 @@
  * Many streams at once, suspended between tokens: CPU, latency and heap of the whole pipeline, against plain async
  * generators that do the same work by hand.
  *
- * `node --expose-gc scratchpad/bench/many.ts [streams] [seconds]`
+ * `node --expose-gc scratchpad/bench/many.ts [streams] [seconds] [option of node for each side]`
  *
  * The tokens of all streams come from one clock, so that no side is charged with 1,000 timers: every stream is due 50 times
  * a second, at a phase of its own, and a timer of 1 ms releases those that are due. What is measured is the work behind
@@ -204,9 +204,15 @@ const heapOf = async (side: Side, streams: number): Promise<number> => {
 
 const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[values.length >> 1]!
 
+/**
+ * V8's young generation begins at 1 MB, and grows by collections that find nearly all alive; what is made meanwhile is taken
+ * for what lives long. So a server of many streams is started with a large one.
+ */
+const youngGeneration = "--min-semi-space-size=32"
+
 const inProcess = async <A>(mode: "measure" | "heap", name: string, streams: number, seconds: number): Promise<A> => {
   const file = fileURLToPath(import.meta.url)
-  const args = ["--expose-gc", file, mode, name, String(streams), String(seconds)]
+  const args = ["--expose-gc", process.argv[4] ?? youngGeneration, file, mode, name, String(streams), String(seconds)]
   const { stdout } = await promisify(execFile)(process.execPath, args)
   return JSON.parse(stdout) as A
 }

@@ -120,7 +120,7 @@ const watch = Effect.fnUntraced(function* <E, R>(
   /** Since when the consumer waits. */
   let since: number | undefined
   let passed: Phase | undefined
-  /** Who looks whether a deadline has passed, and when. It is not sent for again with each event, but looks again. */
+  /** Looks whether a deadline has passed. Events put deadlines off, so that it seldom has to look earlier than it would. */
   let guard: Fiber.Fiber<void> | undefined
   let looksAt = Infinity
 
@@ -149,7 +149,8 @@ const watch = Effect.fnUntraced(function* <E, R>(
   const take = (): Out => {
     if (progress.isOver) return Cause.done()
     if (passed !== undefined) {
-      return Effect.andThen(source.close(Exit.interrupt()), Effect.fail(timeout(passed, limits)))
+      const failure = Exit.fail(timeout(passed, limits))
+      return Effect.andThen(source.close(failure), failure)
     }
     source.ask()
     const news = source.take()
@@ -169,7 +170,7 @@ const watch = Effect.fnUntraced(function* <E, R>(
     since = undefined
     return take()
   })
-})
+}, Effect.uninterruptible)
 
 const timeout = (phase: Phase, limits: Limits): Timeout =>
   StreamError.make({ _tag: "Timeout", phase, duration: Duration.millis(limits[phase]!) })
