@@ -19,7 +19,15 @@ import { PerformanceObserver } from "node:perf_hooks"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { Effect, ManagedRuntime, Stream } from "effect"
-import { ContentFilter, StreamCallbacks, StreamEvent, StreamHandler, StreamSource } from "../../src/index.ts"
+import {
+  ContentFilter,
+  Deadline,
+  Smoothing,
+  StreamCallbacks,
+  StreamEvent,
+  StreamHandler,
+  StreamSource
+} from "../../src/index.ts"
 import * as LatencyHistogram from "../../src/internal/latencyHistogram.ts"
 import { takeByHand } from "./byHand.ts"
 import { makeTokens, patterns } from "./tokens.ts"
@@ -41,6 +49,8 @@ async function* generate(wheel: Wheel, startAt: number, count: number) {
 
 // Made once, as a backend does: the filter's automaton, and the Layer of the callbacks.
 const filter = ContentFilter.make({ patterns, replacement: "[FILTERED]" })
+const deadline = Deadline.make({ firstToken: "10 seconds", idle: "10 seconds", total: "1 minute" })
+const smoothing = Smoothing.make({ by: "word" })
 const runtime = ManagedRuntime.make(StreamCallbacks.layer({ onDelta: () => Effect.void }))
 
 /** Runs one stream; `delivered` is called for each token when it reaches the end of the pipeline. */
@@ -80,6 +90,10 @@ const sides: Readonly<Record<string, Side>> = {
     ),
   "  of that: source, events and filter": (source, delivered) =>
     StreamSource.fromAsyncIterable(source).pipe(StreamEvent.fromText, filter, drain(delivered), Effect.runPromise),
+  "  source, events and Deadline": (source, delivered) =>
+    StreamSource.fromAsyncIterable(source).pipe(StreamEvent.fromText, deadline, drain(delivered), Effect.runPromise),
+  "  source, events and Smoothing": (source, delivered) =>
+    StreamSource.fromAsyncIterable(source).pipe(StreamEvent.fromText, smoothing, drain(delivered), Effect.runPromise),
   "  without callbacks": (source, delivered) =>
     StreamSource.fromAsyncIterable(source).pipe(
       StreamEvent.fromText,

@@ -16,13 +16,13 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as StreamError from "../StreamError.ts"
 import * as StreamEvent from "../StreamEvent.ts"
 import type * as StreamProcessor from "../StreamProcessor.ts"
+import { Alarm } from "./Alarm.ts"
 import { Pump } from "./Pump.ts"
 
 /**
@@ -120,32 +120,11 @@ const watch = Effect.fnUntraced(function* <E, R>(
   /** Since when the consumer waits. */
   let since: number | undefined
   let passed: Phase | undefined
-  /** Looks whether a deadline has passed. Events put deadlines off, so that it seldom has to look earlier than it would. */
-  let guard: Fiber.Fiber<void> | undefined
-  let looksAt = Infinity
-
-  const look: Effect.Effect<void> = Effect.suspend(() => {
-    looksAt = Infinity
-    if (since === undefined) return Effect.void
-    const { left, phase } = progress.nearest()
-    if (phase === undefined) return Effect.void
-    const rest = since + left - millis()
-    if (rest > 0) {
-      looksAt = since + left
-      return Effect.andThen(Effect.sleep(rest), look)
-    }
-    passed = phase
+  const due = () => (since === undefined ? Infinity : since + progress.nearest().left)
+  const alarm = new Alarm(scope, millis, due, () => {
+    passed = progress.nearest().phase
     source.wake()
-    return Effect.void
   })
-  const guarded = (then: Out): Out =>
-    Effect.suspend(() => {
-      guard?.interruptUnsafe()
-      return Effect.flatMap(Effect.forkIn(look, scope, { startImmediately: true }), (fiber) => {
-        guard = fiber
-        return then
-      })
-    })
   const take = (): Out => {
     if (progress.isOver) return Cause.done()
     if (passed !== undefined) {
@@ -156,8 +135,7 @@ const watch = Effect.fnUntraced(function* <E, R>(
     const news = source.take()
     if (news === undefined) {
       since ??= millis()
-      const { left, phase } = progress.nearest()
-      return phase !== undefined && since + left < looksAt ? guarded(untilNews) : untilNews
+      return alarm.set(untilNews)
     }
     const waited = since === undefined ? 0 : millis() - since
     since = undefined

@@ -12,6 +12,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { Waiter } from "./Waiter.ts"
 
 /**
  * What a stream gave, or ended with.
@@ -32,10 +33,8 @@ export class Pump<A, E> {
   private fiber: Fiber.Fiber<never, E | Cause.Done> | undefined
   private news: News<A, E> | undefined
   private isAsked = false
-  /** Somebody was woken who did not wait yet. A fiber may have to yield between the look and the wait. */
-  private isWoken = false
   private pullOn = constVoid
-  private waiting: (() => void) | undefined
+  private readonly consumer = new Waiter()
 
   /** Opening the stream is a part of its first pull, for it may fail or take its time. */
   static open<A, E, R>(stream: Stream.Stream<A, E, R>): Effect.Effect<Pump<A, E>, never, R> {
@@ -95,26 +94,18 @@ export class Pump<A, E> {
   take(): News<A, E> | undefined {
     const { news } = this
     if (news === undefined || !("cause" in news)) this.news = undefined
-    this.isWoken = false
-    // Who takes does not wait: if it did, it was interrupted.
-    this.waiting = undefined
+    this.consumer.clear()
     return news
   }
 
   /** Goes on when there are news, or when woken: also if that was since `take` was last called. */
   untilNews<B, E2, R>(then: () => Effect.Effect<B, E2, R>): Effect.Effect<B, E2, R> {
-    return Effect.callback((resume) => {
-      if (this.isWoken) resume(then())
-      else this.waiting = () => resume(then())
-    })
+    return this.consumer.wait(then)
   }
 
   /** Whoever waits goes on. */
   wake(): void {
-    const { waiting } = this
-    this.waiting = undefined
-    if (waiting === undefined) this.isWoken = true
-    else waiting()
+    this.consumer.wake()
   }
 
   /** Asks, and waits for what comes. */

@@ -23,6 +23,8 @@ import { TextUnits, type Unit } from "../internal/textUnits.ts"
 import * as StreamBuffer from "../StreamBuffer.ts"
 import * as StreamEvent from "../StreamEvent.ts"
 import type * as StreamProcessor from "../StreamProcessor.ts"
+import { Alarm } from "./Alarm.ts"
+import { Waiter } from "./Waiter.ts"
 
 // -----------------------------------------------------------------------------
 // options
@@ -89,8 +91,8 @@ export const make = (options: Options): StreamProcessor.StreamProcessor => {
     const clock = yield* Clock.Clock
     const millis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
     const backlog = new Backlog(new TextUnits(by, locale), maxLag, fixedGap)
-    /** Open while there is something new to look at, and while the source may be pulled. */
-    const news = Latch.makeUnsafe(false)
+    const consumer = new Waiter()
+    /** Open while the source may be pulled. */
     const room = Latch.makeUnsafe(true)
     let end: Pull.Pull<never, E, void> | undefined
 
@@ -99,37 +101,40 @@ export const make = (options: Options): StreamProcessor.StreamProcessor => {
         onSuccess: (events) => {
           backlog.arrive(events, millis())
           if (backlog.size > maxBacklog) room.closeUnsafe()
-          news.openUnsafe()
+          consumer.wake()
           return read
         },
         onFailure: (cause) => {
           end = Effect.failCause(cause)
           backlog.hurry()
-          news.openUnsafe()
+          consumer.wake()
           return Effect.void
         },
         onDone: () => {
           end = Cause.done()
           backlog.finish()
-          news.openUnsafe()
+          consumer.wake()
           return Effect.void
         }
       })
     )
     yield* Effect.forkIn(read, scope, { startImmediately: true })
 
-    const pull: Pull.Pull<Events, E, void> = Effect.suspend(() => {
+    let isWaiting = false
+    const due = () => (isWaiting ? backlog.due(millis()) : Infinity)
+    const alarm = new Alarm(scope, millis, due, () => consumer.wake())
+    const take = (): Pull.Pull<Events, E, void> => {
+      consumer.clear()
       const now = millis()
       const out = backlog.take(now)
       if (backlog.size <= maxBacklog) room.openUnsafe()
+      isWaiting = !Arr.isArrayNonEmpty(out)
       if (Arr.isArrayNonEmpty(out)) return Effect.succeed(out)
-      const due = backlog.due(now)
-      if (due === Infinity && end !== undefined) return end
-      news.closeUnsafe()
-      const wait = due === Infinity ? news.await : Effect.raceFirst(news.await, Effect.sleep(Math.ceil(due - now)))
-      return Effect.andThen(wait, pull)
-    })
-    return pull
+      if (end !== undefined && backlog.due(now) === Infinity) return end
+      return alarm.set(untilNews)
+    }
+    const untilNews = consumer.wait(take)
+    return Effect.suspend(take)
   })
   return <E, R>(self: Stream.Stream<StreamEvent.StreamEvent, E, R>) => Stream.transformPull(self, smooth<E, R>)
 }
