@@ -49,15 +49,20 @@ export const jsonriverRows: Rows = async (chunks, take) => {
   for await (const _ of parseRiver(streamOf(chunks), { completeCallback })) void _
 }
 
-/** It tells a partial string beside the tree. In an object it can be put into its place, in an array not. */
+/** It tells a partial string beside the tree: it is put into its place here. An element is then pushed behind it when whole. */
 export const streamparser: Partials = (chunks, see) => {
   let root: unknown
   const parser = new JSONParser({ emitPartialTokens: true, emitPartialValues: true })
   parser.onValue = ({ key, parent, partial, stack, value }) => {
     root = stack.length > 1 ? stack[1]!.value : (parent ?? value)
-    if (partial === true && value !== undefined && typeof key === "string") {
+    if (value === undefined) return
+    if (typeof key === "string") {
       const object = parent as { [key: string]: typeof value }
-      object[key] = value
+      if (partial === true) object[key] = value
+    } else if (key !== undefined) {
+      const array = parent as Array<typeof value>
+      if (partial === true) array[key] = value
+      else if (array.length > key + 1) array.splice(key, 1)
     }
   }
   for (let at = 0; at < chunks.length; at++) {
