@@ -2,7 +2,8 @@
  * What a stream used, from what its events report.
  *
  * 1. Within a step a report takes the place of the one before, field by field: providers count on.
- * 2. A step, told from the next by Metadata `step`, counts on top of the steps before it.
+ * 2. A step, told from the next by Metadata `step`, counts on top of the steps before it. A report that `step` itself brings is
+ *    of the step that it ends.
  *
  * @since 0.1.0
  */
@@ -11,13 +12,13 @@ type Count = number | undefined
 
 type Counts = { readonly [field: string]: Count }
 
-/** `StreamResult.Usage`. */
+/** `StreamResult.Usage`, which is above this floor. */
 interface Usage {
   readonly inputTokens: Counts
   readonly outputTokens: Counts
 }
 
-/** `StreamEvent.Metadata`. */
+/** `StreamEvent.Metadata`, too. */
 interface Metadata {
   readonly kind: string
   readonly usage?: Usage | undefined
@@ -29,7 +30,7 @@ export class UsageTotal {
   private step: Usage | undefined
 
   take({ kind, usage }: Metadata): void {
-    if (usage !== undefined) this.step = both(this.step, usage, (a, b) => b ?? a)
+    if (usage !== undefined) this.step = merge(this.step, usage)
     if (kind !== "step") return
     this.before = this.total
     this.step = undefined
@@ -43,7 +44,10 @@ export class UsageTotal {
   }
 }
 
-/** What one of them does not know is what the other knows. */
+/** The later report, field by field. */
+export const merge = (a: Usage | undefined, b: Usage): Usage => both(a, b, (a, b) => b ?? a)
+
+/** Adds up; what one of them does not know is what the other knows. */
 export const sum = (a: Usage | undefined, b: Usage): Usage =>
   both(a, b, (a, b) => (a === undefined || b === undefined ? (a ?? b) : a + b))
 

@@ -1,6 +1,6 @@
 /**
  * Rings at a time that may change: put off, it costs nothing. A fiber sleeps until the time that it was told and looks again;
- * it is woken only for a time that is earlier.
+ * only for a time that is earlier another one takes its place.
  *
  * @since 0.1.0
  */
@@ -36,12 +36,14 @@ export class Alarm {
     })
   }
 
-  /** Sets it for the time that is due now, and goes on. Timers know whole milliseconds only: less is no change. */
+  /** Sets it for the time that is due now, and goes on. What is less than a millisecond earlier is not: timers know no less. */
   set<A, E, R>(then: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     const at = this.due()
     if (at === Infinity || at > this.looksAt - 1) return then
     return Effect.suspend(() => {
       this.sleeper?.interruptUnsafe()
+      // Until the next one looks, for this fiber may be interrupted before that.
+      this.looksAt = Infinity
       return Effect.flatMap(Effect.forkIn(this.look, this.scope, { startImmediately: true }), (sleeper) => {
         this.sleeper = sleeper
         return then

@@ -119,23 +119,21 @@ const watch = Effect.fnUntraced(function* <E, R>(
   const millis = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   /** Since when the consumer waits. */
   let since: number | undefined
-  let passed: Phase | undefined
+  let failure: Exit.Exit<never, Timeout> | undefined
   const due = () => (since === undefined ? Infinity : since + progress.nearest().left)
-  const alarm = new Alarm(scope, millis, due, () => {
-    passed = progress.nearest().phase
-    source.wake()
-  })
+  const alarm = new Alarm(scope, millis, due, () => source.wake())
   const take = (): Out => {
     if (progress.isOver) return Cause.done()
-    if (passed !== undefined) {
-      const failure = Exit.fail(timeout(passed, limits))
-      return Effect.andThen(source.close(failure), failure)
-    }
+    if (failure !== undefined) return failure
     source.ask()
     const news = source.take()
     if (news === undefined) {
-      since ??= millis()
-      return alarm.set(untilNews)
+      const now = millis()
+      since ??= now
+      const { left, phase } = progress.nearest()
+      if (phase === undefined || since + left > now) return alarm.set(untilNews)
+      failure = Exit.fail(timeout(phase, limits))
+      return Effect.ensuring(failure, source.interrupt)
     }
     const waited = since === undefined ? 0 : millis() - since
     since = undefined
@@ -145,6 +143,7 @@ const watch = Effect.fnUntraced(function* <E, R>(
   }
   const untilNews = source.untilNews(take)
   return Effect.suspend((): Out => {
+    // A wait that was interrupted does not count.
     since = undefined
     return take()
   })

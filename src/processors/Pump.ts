@@ -58,6 +58,7 @@ export class Pump<A, E> {
     type Run = Effect.Effect<never, E | Cause.Done, R>
     const asked = (then: Run): Run => {
       const wait: Run = Effect.callback((resume) => {
+        // It may have been since the look below, if the fiber had to yield.
         if (this.isAsked) resume(then)
         else this.pullOn = () => resume(then)
       })
@@ -90,7 +91,7 @@ export class Pump<A, E> {
     pull()
   }
 
-  /** What has come, once; the end again and again. */
+  /** What has come, once; the end again and again. A `wake` before it counts no more. */
   take(): News<A, E> | undefined {
     const { news } = this
     if (news === undefined || !("cause" in news)) this.news = undefined
@@ -108,25 +109,30 @@ export class Pump<A, E> {
     this.consumer.wake()
   }
 
-  /** Asks, and waits for what comes. */
+  /** Asks, and waits for what comes, or for being woken. */
   readonly ready: Effect.Effect<void> = Effect.suspend(() => {
     this.ask()
     return this.news === undefined ? this.untilNews(() => Effect.void) : Effect.void
   })
 
   /** Runs it to its end, and lets it go. */
-  get drain(): Effect.Effect<void> {
+  drain(each: (news: News<A, E>) => Effect.Effect<void>): Effect.Effect<void> {
     const rest: Effect.Effect<void> = Effect.flatMap(this.ready, () => {
       const news = this.take()
-      return news !== undefined && "cause" in news ? Effect.void : rest
+      if (news === undefined) return rest
+      return "cause" in news ? each(news) : Effect.andThen(each(news), rest)
     })
     return Effect.onExit(rest, (exit) => this.close(exit))
   }
 
+  /** Interrupts a pull that goes on; none comes behind it. */
+  get interrupt(): Effect.Effect<void> {
+    return Effect.suspend(() => Fiber.interrupt(this.fiber!))
+  }
+
   /** Interrupts it, and lets it go. */
   close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
-    const interrupted = this.fiber === undefined ? Effect.void : Fiber.interrupt(this.fiber)
-    return Effect.andThen(interrupted, Scope.close(this.scope, exit))
+    return Effect.uninterruptible(Effect.andThen(this.interrupt, Scope.close(this.scope, exit)))
   }
 }
 

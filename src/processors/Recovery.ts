@@ -27,7 +27,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Overlap } from "../internal/overlap.ts"
-import { sum } from "../internal/usageTotal.ts"
+import { merge, sum } from "../internal/usageTotal.ts"
 import * as StreamBuffer from "../StreamBuffer.ts"
 import * as StreamError from "../StreamError.ts"
 import * as StreamEvent from "../StreamEvent.ts"
@@ -468,7 +468,7 @@ class Shown {
   private overlap: Overlap | undefined
   /** The newest text event of what the overlap holds back. */
   private held: StreamEvent.Delta | undefined
-  /** What earlier attempts at this step used, and what this one did so far. */
+  /** What earlier attempts at the current step used, and what the current attempt at it did so far. */
   private before: StreamResult.Usage | undefined
   private usage: StreamResult.Usage | undefined
 
@@ -523,10 +523,11 @@ class Shown {
   }
 
   private add(event: StreamEvent.Metadata): StreamEvent.Metadata {
+    const { before } = this
+    if (event.usage !== undefined) this.usage = merge(this.usage, event.usage)
+    const usage = event.usage === undefined || before === undefined ? event.usage : sum(before, this.usage!)
     if (event.kind === "step") this.before = this.usage = undefined
-    if (event.usage === undefined) return event
-    this.usage = event.usage
-    return this.before === undefined ? event : { ...event, usage: sum(this.before, event.usage) }
+    return usage === event.usage ? event : { ...event, usage }
   }
 
   failed<E>(error: E): Failed<E> {

@@ -202,6 +202,8 @@ const respond = Effect.fnUntraced(function* <E, R>(
   let end: Body | undefined
   /** What the operator gets to know, and the client does not. */
   let failed: Cause.Cause<unknown> | undefined
+  /** How the source is let go. */
+  let outcome: Exit.Exit<void, unknown> = Exit.void
   let isServerLeaving = running.isOver
   let silentSince = 0n
   let isHeartbeatDue = false
@@ -211,14 +213,15 @@ const respond = Effect.fnUntraced(function* <E, R>(
     source.wake()
   })
   yield* Scope.addFinalizerExit(request, (exit) =>
-    end === undefined && settings.onDisconnect === "continue"
-      ? Effect.asVoid(running.fork(Effect.ensuring(source.drain, Effect.sync(leave))))
+    end === undefined && !isServerLeaving && settings.onDisconnect === "continue"
+      ? Effect.asVoid(running.fork(Effect.ensuring(source.drain(logged), Effect.sync(leave))))
       : Effect.andThen(Effect.sync(leave), source.close(exit))
   )
 
   /** The terminal frame of a failure. */
   const failure = (cause: Cause.Cause<unknown>): string => {
     failed = cause
+    outcome = Exit.failCause(cause)
     end = encoding.failure === undefined ? brokenOff : Cause.done()
     return encoding.failure?.(show(Cause.squash(cause)), clock.currentTimeMillisUnsafe()) ?? ""
   }
@@ -272,7 +275,7 @@ const respond = Effect.fnUntraced(function* <E, R>(
   })
   const take = (): Body => {
     if (end !== undefined) {
-      return Effect.andThen(source.close(isServerLeaving ? Exit.interrupt() : Exit.void), end)
+      return Effect.andThen(source.close(isServerLeaving ? Exit.interrupt() : outcome), end)
     }
     if (isServerLeaving) return write(failure(serverShutdown))
     source.ask()
@@ -304,7 +307,7 @@ const respond = Effect.fnUntraced(function* <E, R>(
       ...settings.headers
     }
   })
-})
+}, Effect.uninterruptible)
 
 const positive = (name: string, input: Duration.Input): Duration.Duration => {
   const duration = Duration.fromInputUnsafe(input)
@@ -332,6 +335,13 @@ const failureOf = (first: Taken): Cause.Cause<unknown> | undefined => {
 }
 
 const serverShutdown = Cause.fail(new GracefulShutdown.ServerShutdown())
+
+/** Logs what fails while nobody reads it. */
+const logged = (news: Taken): Effect.Effect<void> => {
+  if ("cause" in news) return Cause.isDone(Cause.squash(news.cause)) ? Effect.void : logFailure(news.cause)
+  const error = news.find((event) => event._tag === "Error")
+  return error === undefined ? Effect.void : logFailure(Cause.fail(error.error))
+}
 
 const logFailure = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   Effect.logError("A stream that was being served has failed", cause)

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Scope } from "effect"
+import { Clock, Effect, Fiber, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Alarm } from "../../src/processors/Alarm.ts"
 
@@ -62,6 +62,28 @@ describe("Alarm", () => {
       yield* setTo(40)
       yield* pass(2)
       assert.deepStrictEqual(times.rings, [40])
+    })
+  )
+
+  it.effect("rings although who set it earlier was interrupted while it did so", () =>
+    Effect.gen(function* () {
+      for (let operations = 3; operations < 10; operations++) {
+        for (let yields = 0; yields < 4; yields++) {
+          const { pass, setTo, times } = yield* makeAlarm
+          yield* setTo(60)
+          const fiber = yield* Effect.forkChild(
+            Effect.suspend(() => setTo(20)).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations)),
+            { startImmediately: true }
+          )
+          for (let n = 0; n < yields; n++) yield* Effect.yieldNow
+          yield* Fiber.interrupt(fiber)
+          yield* setTo(20)
+          // Its sleeper has to yield, too.
+          for (let n = 0; n < 100; n++) yield* Effect.yieldNow
+          yield* pass(21)
+          assert.deepStrictEqual(times.rings, [20], `${operations} operations, ${yields} yields`)
+        }
+      }
     })
   )
 

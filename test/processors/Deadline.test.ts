@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Fiber, Stream } from "effect"
+import { Clock, Duration, Effect, Fiber, Queue, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Deadline from "../../src/processors/Deadline.ts"
 import * as StreamError from "../../src/StreamError.ts"
@@ -186,6 +186,43 @@ describe("the source", () => {
     })
   )
 })
+
+describe("a pull that is interrupted", () => {
+  it.effect("takes nothing from the next one, and its wait does not count", () =>
+    Effect.gen(function* () {
+      const queue = yield* Queue.unbounded<StreamEvent.StreamEvent>()
+      const pull = yield* Stream.toPull(Deadline.make({ idle: "2 seconds" })(Stream.fromQueue(queue)))
+      const waiting = yield* Effect.forkChild(pull, { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(waiting)
+      yield* TestClock.adjust("1 hour")
+      yield* Queue.offer(queue, text("a"))
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(yield* pull, [text("a")])
+      const late = yield* Effect.forkChild(Effect.flip(pull), { startImmediately: true })
+      yield* TestClock.adjust("1999 millis")
+      assert.isUndefined(late.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      assert.include(String(yield* Fiber.join(late)), 'Deadline "idle" of 2s passed')
+    }).pipe(Effect.scoped)
+  )
+})
+
+it.effect("a finalizer of the source that dies does not hide the deadline", () =>
+  Effect.gen(function* () {
+    const source = Stream.unwrap(
+      Effect.as(
+        Effect.addFinalizer(() => Effect.die("bug")),
+        Stream.never
+      )
+    )
+    const fiber = yield* Effect.forkChild(Effect.exit(source.pipe(Deadline.make({ idle: 20 }), Stream.runDrain)))
+    yield* TestClock.adjust(0)
+    yield* TestClock.adjust(20)
+    const exit = yield* Fiber.join(fiber)
+    assert.include(String(exit), "idle")
+  })
+)
 
 describe("options", () => {
   it("a duration of nothing, or less, throws and is named", () => {

@@ -125,7 +125,9 @@ describe("Pump", () => {
       yield* stalled.close(Exit.interrupt())
       assert.deepStrictEqual(log, ["failure"])
       const whole = yield* Pump.open(noting(Stream.make(1, 2, 3)))
-      yield* whole.drain
+      const seen: Array<unknown> = []
+      yield* whole.drain((news) => Effect.sync(() => seen.push(Exit.isExit(news) ? "end" : news.length)))
+      assert.deepStrictEqual(seen, [3, "end"])
       assert.deepStrictEqual(log, ["failure", "success"])
       // Never asked, it was never opened.
       const unused = yield* Pump.open(noting(Stream.make(1)))

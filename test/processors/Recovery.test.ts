@@ -324,6 +324,27 @@ describe("usage", () => {
   )
 })
 
+it.effect("usage that is reported in parts, and with a step, is counted as the handler counts it", () =>
+  Effect.gen(function* () {
+    const report = (kind: string, input?: number, output?: number) =>
+      StreamEvent.metadata(0, kind, { usage: { inputTokens: { total: input }, outputTokens: { total: output } } })
+    const of = (first: ReadonlyArray<Step>, second: ReadonlyArray<Step>) =>
+      Effect.gen(function* () {
+        const { stream } = source([start, ...first, StreamTest.fail(reset)], [start, ...second, end])
+        const fiber = yield* Effect.forkChild(StreamHandler.run()(restart(stream)))
+        for (let i = 0; i < 5; i++) yield* TestClock.adjust("1 minute")
+        const { usage } = yield* Fiber.join(fiber)
+        return [usage?.inputTokens.total, usage?.outputTokens.total]
+      })
+    assert.deepStrictEqual(
+      yield* of([report("a", 10), report("b", undefined, 5)], [report("a", 12), report("b", undefined, 3)]),
+      [22, 8]
+    )
+    assert.deepStrictEqual(yield* of([report("a", 10)], [report("step", 12)]), [22, undefined])
+    assert.deepStrictEqual(yield* of([report("step", 10)], [report("a", 12)]), [22, undefined])
+  })
+)
+
 describe("sources", () => {
   it.effect("are released before the next attempt, once, also when the reader leaves during a pause", () =>
     Effect.gen(function* () {

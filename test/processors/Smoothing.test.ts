@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Fiber, Stream } from "effect"
+import { Clock, Effect, Fiber, Queue, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as Smoothing from "../../src/processors/Smoothing.ts"
 import * as StreamEvent from "../../src/StreamEvent.ts"
@@ -267,6 +267,18 @@ describe("consumers and sources", () => {
     })
   )
 })
+
+it.live("a pull that is interrupted takes nothing from the next one", () =>
+  Effect.gen(function* () {
+    const queue = yield* Queue.unbounded<StreamEvent.StreamEvent>()
+    const pull = yield* Stream.toPull(Smoothing.make({ by: "word" })(Stream.fromQueue(queue)))
+    yield* Effect.timeoutOption(pull, "10 millis")
+    yield* Queue.offer(queue, StreamEvent.delta(0, "A B "))
+    yield* Effect.sleep("50 millis")
+    const [first] = yield* pull
+    assert.deepInclude(first, { _tag: "Delta", delta: "A " })
+  }).pipe(Effect.scoped)
+)
 
 describe("options", () => {
   it("that are impossible throw and are named", () => {

@@ -171,6 +171,28 @@ describe("a server that stops", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("lets go of what would go on without a client that did not read, too", () =>
+    Effect.gen(function* () {
+      const released = yield* Deferred.make<Exit.Exit<unknown, unknown>>()
+      const text = StreamEvent.delta(0, "t".repeat(300_000))
+      const events = Stream.make<ReadonlyArray<StreamEvent.StreamEvent>>(start).pipe(
+        Stream.concat(Stream.map(Stream.tick(10), () => text)),
+        Stream.onExit((exit) => Deferred.succeed(released, exit))
+      )
+      const { stop, url } = yield* serve(
+        events.pipe(SseResponse.make({ onDisconnect: "continue" })),
+        "100 millis",
+        "300 millis"
+      )
+      const client = yield* Backend.connect(url)
+      client.pause()
+      yield* Effect.sleep("300 millis")
+      yield* stop
+      const exit = yield* Effect.timeout(Deferred.await(released), "1 seconds")
+      assert.isTrue(Exit.hasInterrupts(exit))
+    }).pipe(Effect.scoped)
+  )
+
   it.live("stops at once where nothing runs", () =>
     Effect.gen(function* () {
       const { stop, url } = yield* serve(Stream.make(start, hello, end).pipe(SseResponse.make()), "1 minute")

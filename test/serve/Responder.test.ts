@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Duration, Effect, Exit, Layer, Logger, Option, Scheduler, Scope, Stream } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Option, Scheduler, Scope, Stream } from "effect"
 import { FetchHttpClient, type HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as GracefulShutdown from "../../src/serve/GracefulShutdown.ts"
@@ -273,6 +273,75 @@ describe("a client that goes away", () => {
     }).pipe(Effect.scoped)
   )
 })
+
+it.effect("what fails behind the client is logged, in-band or not", () =>
+  Effect.gen(function* () {
+    for (const last of [Stream.fail(secret), Stream.make(StreamEvent.error(0, providerFailure()))]) {
+      const logs: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void logs.push(message))
+      const gate = yield* Deferred.make<void>()
+      const rest = Stream.unwrap(Effect.as(Deferred.await(gate), last))
+      const scope = yield* Scope.make()
+      const response = yield* Stream.concat(Stream.make(start, hello), rest).pipe(
+        SseResponse.make({ onDisconnect: "continue" }),
+        Effect.provideService(Scope.Scope, scope),
+        Effect.provide(Logger.layer([logger]))
+      )
+      yield* Stream.runDrain(Stream.take(bodyOf(response), 1))
+      yield* Effect.provide(Scope.close(scope, Exit.void), Logger.layer([logger]))
+      yield* Deferred.succeed(gate, undefined)
+      for (let n = 0; n < 5; n++) yield* Effect.yieldNow
+      assert.strictEqual(logs.length, 1)
+    }
+  })
+)
+
+it.effect("a source whose answer failed is let go with that failure", () =>
+  Effect.gen(function* () {
+    const exits: Array<string> = []
+    const open = Effect.addFinalizer((exit) => Effect.sync(() => exits.push(exit._tag)))
+    const endings: ReadonlyArray<Stream.Stream<StreamEvent.StreamEvent, string>> = [
+      Stream.fail(secret),
+      Stream.make(StreamEvent.error(0, providerFailure())),
+      Stream.make(end)
+    ]
+    for (const last of endings) {
+      const events = Stream.unwrap(Effect.as(open, Stream.concat(Stream.make(start, hello), last)))
+      yield* Effect.flatMap(events.pipe(SseResponse.make()), (response) => Stream.runDrain(bodyOf(response))).pipe(
+        Effect.scoped
+      )
+    }
+    assert.deepStrictEqual(exits, ["Failure", "Failure", "Success"])
+  }).pipe(quiet)
+)
+
+it.effect("a request that is interrupted at any moment leaves nothing that runs", () =>
+  Effect.gen(function* () {
+    const running = new Set<unknown>()
+    const Running = {
+      isOver: false,
+      add: (end: () => void) => {
+        running.add(end)
+        return () => void running.delete(end)
+      },
+      fork: Effect.forkDetach
+    }
+    for (let yields = 0; yields < 20; yields++) {
+      const scope = yield* Scope.make()
+      const fiber = yield* Stream.never.pipe(
+        SseResponse.make(),
+        Effect.provideService(Scope.Scope, scope),
+        Effect.provideService(GracefulShutdown.Running, Running),
+        Effect.provideService(Scheduler.MaxOpsBeforeYield, 4),
+        Effect.forkChild
+      )
+      for (let n = 0; n < yields; n++) yield* Effect.yieldNow
+      yield* Fiber.interrupt(fiber)
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(running.size, 0)
+    }
+  })
+)
 
 it.effect("where the source failed before the first event, nothing continues", () =>
   Effect.gen(function* () {
