@@ -222,13 +222,13 @@ interface Handlers {
  */
 export class Runner {
   private readonly registered: ReadonlyArray<Registered>
-  // From here on nothing is set before a callback takes more than its call.
+  // What is set only when a callback gives an effect that has to be run: most give a success at once, or there is none.
   private provided: ReadonlyArray<Provided> | undefined
   private handlers: Handlers | undefined
   private pending = noEvents
   private running = Context.empty()
   private after: Effect.Effect<unknown> = Effect.void
-  /** Which callback of which pending event comes next. */
+  /** Which callback comes next: for each event, for each registration, first `onEvent` and then the event's own. */
   private position = 0
 
   constructor(registered: ReadonlyArray<Registered>) {
@@ -239,29 +239,13 @@ export class Runner {
    * Runs the callbacks of events that arrived together, in the context of the running fiber, then `after`.
    *
    * It takes one operation of the fiber for each callback, and none for one that gives a success at once: a `flatMap` for
-   * the order, a `catchCause` around all and fresh closures for each pull made a callback cost three times as much.
+   * the order, a `catchCause` around all and fresh closures for each pull would cost three times as much.
    */
   events<A>(
     events: ReadonlyArray<StreamEvent.StreamEvent>,
     running: Context.Context<never>,
-    after: Effect.Effect<A>
-  ): Effect.Effect<A> {
-    return this.from(0, events, running, after)
-  }
-
-  private next(): Effect.Effect<unknown> {
-    const { after, pending, position, running } = this
-    // What waits for the next token holds on to none of this one.
-    this.pending = noEvents
-    this.after = Effect.void
-    return this.from(position, pending, running, after)
-  }
-
-  private from<A>(
-    position: number,
-    events: ReadonlyArray<StreamEvent.StreamEvent>,
-    running: Context.Context<never>,
-    after: Effect.Effect<A>
+    after: Effect.Effect<A>,
+    position = 0
   ): Effect.Effect<A> {
     const { registered } = this
     const end = events.length * registered.length * 2
@@ -291,6 +275,14 @@ export class Runner {
       return Effect.matchCauseEffect(this.provide(index, effect, running), this.handlers) as Effect.Effect<A>
     }
     return after
+  }
+
+  private next(): Effect.Effect<unknown> {
+    const { after, pending, position, running } = this
+    // What waits for the next token holds on to none of this one.
+    this.pending = noEvents
+    this.after = Effect.void
+    return this.events(pending, running, after, position)
   }
 
   private provide(
