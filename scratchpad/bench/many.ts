@@ -92,6 +92,7 @@ const sides: Readonly<Record<string, Side>> = {
     StreamSource.fromAsyncIterable(source).pipe(StreamEvent.fromText, filter, drain(delivered), Effect.runPromise),
   "  source, events and Deadline": (source, delivered) =>
     StreamSource.fromAsyncIterable(source).pipe(StreamEvent.fromText, deadline, drain(delivered), Effect.runPromise),
+  // Its units are not the tokens: of this one only the CPU and the heap say something.
   "  source, events and Smoothing": (source, delivered) =>
     StreamSource.fromAsyncIterable(source).pipe(StreamEvent.fromText, smoothing, drain(delivered), Effect.runPromise),
   "  without callbacks": (source, delivered) =>
